@@ -1,0 +1,133 @@
+import { z } from 'zod'
+import { duration, size } from '../duration.ts'
+import type { Plugin } from '../plugin.ts'
+
+type With<Role extends keyof Plugin> = Plugin & Required<Pick<Plugin, Role>>
+
+const isPlugin = (value: unknown): value is Plugin =>
+  typeof value === 'object' && value !== null && typeof (value as Plugin).name === 'string'
+
+const plugin = () => z.custom<Plugin>(isPlugin, { error: 'expected a plugin, such as idleCuller()' })
+
+const filling = <Role extends keyof Plugin>(role: Role) =>
+  z.custom<With<Role>>(value => isPlugin(value) && value[role] !== undefined, {
+    error: `expected a plugin that is ${/^[aeiou]/.test(role) ? 'an' : 'a'} ${role}`,
+  })
+
+const name = z
+  .string()
+  .regex(/^[a-z][a-z0-9-]{0,31}$/, 'expected at most 32 characters of a-z, 0-9 and "-", starting with a letter')
+
+const profile = z.strictObject({
+  name,
+  /** What people read. */
+  label: z.string().min(1),
+  description: z.string().optional(),
+  image: z.string().min(1).optional(),
+  /** Replaces the image's CMD, never its ENTRYPOINT. */
+  command: z.array(z.string()).min(1).optional(),
+  env: z
+    .record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'expected the name of an environment variable'), z.string())
+    .optional(),
+  cpus: z.number().positive().optional(),
+  cpuGuarantee: z.number().positive().optional(),
+  memory: size().optional(),
+  memoryGuarantee: size().optional(),
+  placement: z.strictObject({ constraints: z.array(z.string().min(3)).optional() }).optional(),
+  defaultUrl: z.string().startsWith('/').optional(),
+  rootDir: z.string().optional(),
+  groups: z.array(z.string()).optional(),
+})
+
+/** `hub.config.ts`: every key, with its default. */
+export const config = z.strictObject({
+  /** The public address; its path is the prefix of the whole hub. Left out: any host, the prefix `/`, plain http. */
+  url: z.url({ protocol: /^https?$/ }).optional(),
+  /** Who may sign in. No rule: nobody. */
+  access: z
+    .strictObject({
+      /** Everybody whom an authenticator knows. */
+      everyone: z.boolean().default(false),
+      users: z.array(z.string()).default([]),
+      groups: z.array(z.string()).default([]),
+      admins: z.array(z.string()).default([]),
+      adminGroups: z.array(z.string()).default([]),
+      /** Wins over all others. */
+      blocked: z.array(z.string()).default([]),
+    })
+    .prefault({}),
+  authenticators: z.array(filling('authenticator')).min(1, 'expected at least one authenticator, such as local()'),
+  networks: z.array(filling('network')).default([]),
+  mounts: z.array(filling('mount')).default([]),
+  spawner: filling('spawner'),
+  proxy: filling('proxy'),
+  /** What a user may start, in the order in which it is offered. */
+  profiles: z
+    .array(profile)
+    .min(1)
+    .default([{ name: 'notebook', label: 'Notebook' }]),
+  branding: z
+    .strictObject({
+      name: z.string().min(1).default('swarmhub'),
+      /** Path of an SVG or PNG file, relative to the config file. */
+      logo: z.string().optional(),
+    })
+    .prefault({}),
+  limits: z
+    .strictObject({
+      /** Named servers of one user, beside the default one; 0 turns named servers off. */
+      namedServers: z.int().nonnegative().default(5),
+      /** Starts under way at once; more are told to come back. */
+      starts: z.int().positive().default(100),
+      /** Servers running at once in the whole hub; 0: no limit. */
+      servers: z.int().nonnegative().default(0),
+    })
+    .prefault({}),
+  timeouts: z
+    .strictObject({
+      /** From the request until its process runs, without the time that pulling the image takes. */
+      start: duration().prefault('5m'),
+      /** From then until it answers HTTP. */
+      answer: duration().prefault('60s'),
+      /** For pulling the image. */
+      pull: duration().prefault('30m'),
+      stop: duration().prefault('60s'),
+      /** For one hook, one mount, one network. */
+      hook: duration().prefault('30s'),
+      /** How long a POST to start or stop a server waits before it answers 202. */
+      slow: duration().prefault('10s'),
+      /** Between two looks at all running servers. */
+      poll: duration().prefault('30s'),
+      /** How long a sign-in lasts. */
+      session: duration().prefault('14d'),
+      /** Between two times that an authenticator is asked whether a user is still who they were. */
+      refresh: duration().prefault('5m'),
+      /** How long the hub finishes what is under way when it is told to end. */
+      grace: duration().prefault('20s'),
+    })
+    .prefault({}),
+  /** How servers reach the hub. The spawner finds out by itself; say it here only when it is wrong. */
+  hub: z
+    .strictObject({
+      listen: z.string().optional(),
+      port: z.int().min(0).max(65535).default(8081),
+      host: z.string().optional(),
+    })
+    .prefault({}),
+  /** The folder with the hub's state; relative to the config file. */
+  data: z.string().min(1).default('data'),
+  /** Everything that fills no role: hooks, jobs, pages, verbs. */
+  plugins: z.array(plugin()).default([]),
+  log: z
+    .strictObject({
+      level: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
+      format: z.enum(['text', 'json']).optional(),
+    })
+    .prefault({}),
+})
+
+/** What `defineConfig` takes. */
+export type Config = z.input<typeof config>
+
+/** The config after its check, with all defaults. */
+export type Settings = z.output<typeof config>

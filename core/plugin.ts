@@ -1,0 +1,476 @@
+import type { Hono } from 'hono'
+import type { ZodType } from 'zod'
+import type { StateFile } from './store/file.ts'
+
+/*
+ * The plugin API, types only.
+ *
+ *              start                 runs, answers HTTP, route live
+ *  stopped ───────────▶ starting ───────────────────────────────▶ running
+ *     ▲   before:spawn     │ cancel, refuse, fail, time-out           │ stop, cull, node lost, exited
+ *     │   networks, mounts │ failed:spawn             after:spawn     │ before:stop
+ *     │   spawner.start    ▼                                          ▼
+ *     └──────────────── stopping ◀────────────────────────────────────┘      (unknown: the engine cannot be asked)
+ *        after:stop: follows every spawn, also one that failed, and may come twice
+ */
+
+export type Awaitable<T> = T | Promise<T>
+
+/** Undo what a set-up did. Called once, in reverse order of the set-ups. */
+export type Close = () => Awaitable<void>
+
+/**
+ * A plugin is a literal returned by a function of its options: `export const greet = (options) => ({ … }) satisfies Plugin`.
+ * State lives in the closure; importing does nothing. It may fill any number of roles, and hook into the stages.
+ */
+export interface Plugin {
+  /** Unique within one hub: `[a-z][a-z0-9-]*`. Names its log lines, metrics, routes and verbs. */
+  name: string
+  authenticator?: Authenticator
+  network?: Network
+  mount?: Mount
+  spawner?: Spawner
+  proxy?: Proxy
+  hooks?: Hooks
+  /** Pages under `/hub/x/<name>`; the visitor is signed in (`c.get('caller')`). */
+  web?: Hono<HubEnv>
+  /** Endpoints under `/hub/api/x/<name>`; the caller's token is checked (`c.get('caller')`). */
+  api?: Hono<HubEnv>
+  /** Background work, by name. One run of a job at a time; a failed run is logged, the next still comes. */
+  jobs?: Record<string, Job>
+  /** `swarmhub <name> <verb> …`, carried out inside the running hub. */
+  commands?: Record<string, Command>
+  /** Open what you need. Called once, in config order. Plugins close in reverse order, also after half a start. */
+  setup?(hub: Hub): Awaitable<void | Close>
+  /** Throw when you cannot do your work now. Asked by `/hub/health?full` and `swarmhub doctor`. */
+  health?(signal: AbortSignal): Awaitable<void>
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// What every call gets
+
+export interface Log {
+  debug(message: string, data?: object): void
+  info(message: string, data?: object): void
+  warn(message: string, data?: object): void
+  error(message: string, data?: object): void
+  /** A logger whose lines carry these fields too. */
+  with(fields: object): Log
+}
+
+export interface Context {
+  /** Names plugin, stage, user and server on each line. */
+  log: Log
+  /** Aborts on cancel, on the deadline, and on shutdown. Pass it to everything that waits. */
+  signal: AbortSignal
+  /** A line for who waits; percent is 0 to 100 of the present step. */
+  progress(message: string, percent?: number): void
+}
+
+/** What a plugin may do with the hub it runs in. */
+export interface Hub {
+  /** The id of this hub, part of every label on the engine. Stays the same for the life of the data folder. */
+  readonly id: string
+  /** The public address, ends with `/`. Undefined when the config leaves it to the request. */
+  readonly url: URL | undefined
+  /** A folder of the plugin's own inside the data folder, mode 0700; it exists. */
+  readonly folder: string
+  readonly log: Log
+  /** A file of the plugin's own in its folder, as durable as the hub's: see StateFile. Opened once per name; a damaged one throws. */
+  file<T>(name: string, schema: ZodType<T>, initial: T): Promise<StateFile<T>>
+  /** Is this hub reachable from other machines than this one? Decided by the proxy's listen address and `url`. */
+  readonly isPublic: boolean
+  users(): Iterable<User>
+  user(name: string): User | undefined
+  servers(): Iterable<ServerView>
+  /** Start a user's server as its owner would, by profile and choices. Resolves when it is ready. */
+  start(user: string, server: string, choices?: Choices): Promise<void>
+  /** Stop a user's server; resolves when it is gone. Does nothing when it is stopped. */
+  stop(user: string, server: string, reason: StopReason): Promise<void>
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// The subjects
+
+/** Somebody who may have servers. */
+export interface User {
+  /** Never re-used, stays when the user is renamed. */
+  readonly id: string
+  readonly name: string
+  /** The safe name: never the same for two users, at most 32 characters of `[a-z0-9-]`, starts with a letter; stays for life. */
+  readonly slug: string
+  readonly admin: boolean
+  readonly groups: readonly string[]
+  /** What the authenticator told beyond the name: mail, uid, gid, home, … */
+  readonly attributes: Readonly<Record<string, unknown>>
+}
+
+/** Who somebody is, as an authenticator tells it. */
+export interface Identity {
+  /** The name before the hub's rules; the hub normalises it. */
+  name: string
+  /** What stays the same when the person is renamed at the provider. Binds the account: another id never gets this account. */
+  id?: string
+  /** Left out: this authenticator does not manage groups. */
+  groups?: string[]
+  /** Left out: this authenticator does not decide. */
+  admin?: boolean
+  attributes?: Record<string, unknown>
+}
+
+/** The subject of the stage `login`. A `before:login` hook may change the identity, or refuse it by throwing. */
+export interface Login {
+  identity: Identity
+  /** The name of the plugin that answered. */
+  authenticator: string
+  /** The client's address. */
+  address: string
+}
+
+/** Which server: its owner and its name, `''` for the default one. */
+export interface ServerRef {
+  user: string
+  name: string
+}
+
+/** The subject of the stage `spawn`. A `before:spawn` hook may change the draft, or refuse the start by throwing. */
+export interface Spawn {
+  readonly user: User
+  readonly server: ServerRef
+  readonly profile: Profile
+  /** What the user chose from the profile's closed lists; already checked. */
+  readonly choices: Choices
+  readonly draft: ServerSpec
+}
+
+/** The subject of the stage `stop`. Everything that acts on it is idempotent: it may come twice, and for what never came up. */
+export interface Stop {
+  readonly user: User
+  readonly server: ServerRef
+  readonly generation: string
+  readonly reason: StopReason
+  /** Why it is gone, when it is known. */
+  readonly cause?: Cause
+}
+
+export type StopReason =
+  | 'user'
+  | 'admin'
+  | 'idle'
+  | 'api'
+  | 'exited'
+  | 'failed'
+  | 'cancelled'
+  | 'lost'
+  | 'signout'
+  | 'deleted'
+  | 'shutdown'
+
+/** By option name, the value picked. */
+export type Choices = Readonly<Record<string, string>>
+
+export interface Stages {
+  login: Login
+  spawn: Spawn
+  stop: Stop
+}
+
+/**
+ * `before:X` runs one by one in config order; a throw refuses the stage. `after:X` and `failed:X` run at once, fenced: a
+ * throw is logged and counted, and harms no one. `after:stop` is the one guaranteed clean-up.
+ */
+export type Hooks = {
+  [S in keyof Stages as `${'before' | 'after' | 'failed'}:${S}`]?: (subject: Stages[S], ctx: Context) => Awaitable<void>
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// A server
+
+/** What a user may start. The admin writes these; users only choose among them. */
+export interface Profile {
+  readonly name: string
+  readonly label: string
+  readonly description?: string
+  /** A container image; left out where the spawner needs none. */
+  readonly image?: string
+  /** Replaces the image's CMD, never its ENTRYPOINT. */
+  readonly command?: readonly string[]
+  readonly env?: Readonly<Record<string, string>>
+  readonly cpus?: number
+  readonly cpuGuarantee?: number
+  /** Bytes. */
+  readonly memory?: number
+  /** Bytes. */
+  readonly memoryGuarantee?: number
+  readonly placement?: Placement
+  /** The page a server opens with, such as `/lab`. */
+  readonly defaultUrl?: string
+  /** The folder a server starts in. */
+  readonly rootDir?: string
+  /** Who may use it; left out: everybody. */
+  readonly groups?: readonly string[]
+}
+
+export interface Placement {
+  /** Swarm's words: `node.labels.gpu==true`. All must hold. */
+  readonly constraints?: readonly string[]
+}
+
+/** All that a spawner needs to know to create one server. Built by the core, changed by `before:spawn`, checked once more, then fixed. */
+export interface ServerSpec {
+  readonly hub: string
+  readonly user: User
+  readonly server: ServerRef
+  /** New for every start. Two live servers of one (user, name) are told apart by it. */
+  readonly generation: string
+  /** Unique for (user, server): at most 60 characters of `[a-z0-9-]`, starts with a letter. */
+  readonly name: string
+  /** On everything that is created for this server. See `labels` in names.ts. */
+  readonly labels: Record<string, string>
+  image?: string
+  /** Replaces the image's CMD, never its ENTRYPOINT. */
+  command?: string[]
+  /** What JupyterHub hands to a server, without the secrets. */
+  env: Record<string, string>
+  /** Environment variables whose values nobody may read from the engine's API. */
+  secrets: Record<string, string>
+  /** The port the notebook listens on; `JUPYTERHUB_SERVICE_URL` in `env` names it. A spawner that uses another sets both. */
+  port: number
+  /** The path under which it answers: `/user/alice/`. */
+  readonly path: string
+  cpus?: number
+  cpuGuarantee?: number
+  memory?: number
+  memoryGuarantee?: number
+  placement?: Placement
+  mounts: MountSpec[]
+  /** Names or ids of networks. */
+  networks: string[]
+}
+
+export interface MountSpec {
+  type: 'volume' | 'bind' | 'tmpfs'
+  /** The path in the container; for the process spawner, the link in the user's home. */
+  target: string
+  /** The volume's name, or the folder on the node. */
+  source?: string
+  readOnly?: boolean
+  /** For volumes: the driver and its options, and labels. */
+  driver?: { name: string; options?: Record<string, string> }
+  labels?: Record<string, string>
+  /** For volumes: do not copy what the image has at the target. */
+  noCopy?: boolean
+  /** For tmpfs, bytes. */
+  size?: number
+}
+
+/** What a spawner needs to find its server again; JSON, kept by the core. */
+export type Handle = { readonly [key: string]: string | number | boolean | null }
+
+export type Status =
+  | { state: 'starting'; step: 'queued' | 'placed' | 'pulling' | 'starting'; message: string; node?: string; percent?: number }
+  /** Its process runs; target is where it is reached: `http://10.0.1.7:8888`, without a path. */
+  | { state: 'running'; target: string; node?: string }
+  | { state: 'gone'; cause: Cause }
+  /** The engine cannot be asked: keep what is, start nothing, cull nothing. */
+  | { state: 'unknown'; why: string }
+
+/** Why a server is not there. */
+export interface Cause {
+  /** Stable, for programs. */
+  code:
+    | 'stopped'
+    | 'exited'
+    | 'no-node'
+    | 'no-image'
+    | 'registry-auth'
+    | 'mount'
+    | 'network'
+    | 'out-of-memory'
+    | 'killed'
+    | 'no-answer'
+    | 'time-out'
+    | 'node-lost'
+    | 'cancelled'
+    | 'refused'
+    | 'engine'
+    | 'missing'
+    | 'internal'
+  /** What happened, a plain sentence for the user. */
+  message: string
+  /** What to do next, a plain sentence. */
+  hint?: string
+  /** The engine's own words. */
+  engine?: string
+  exitCode?: number
+  /** The last lines of its log. */
+  log?: string[]
+}
+
+/** A server as others may see it. */
+export interface ServerView {
+  readonly user: User
+  readonly name: string
+  readonly state: 'stopped' | 'starting' | 'running' | 'stopping' | 'unknown'
+  readonly profile: string
+  readonly started: Date | null
+  readonly lastActivity: Date | null
+  readonly node?: string
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// The roles
+
+export type Authenticator = PasswordAuthenticator | RedirectAuthenticator
+
+/** Asks for a name and a password in the hub's own form. */
+export interface PasswordAuthenticator {
+  kind: 'password'
+  /** On the form's button. */
+  label: string
+  /** null is a wrong name or password. Throw only when the question could not be answered. */
+  check(credentials: { username: string; password: string }, ctx: Context): Promise<Identity | null>
+  /** Is this user still who they were? null ends their sessions. A throw keeps them. */
+  refresh?(user: User, ctx: Context): Promise<Identity | null>
+}
+
+/** Sends the browser to a provider and gets it back. */
+export interface RedirectAuthenticator {
+  kind: 'redirect'
+  /** On the button: "Sign in with GitHub". */
+  label: string
+  begin(login: { callback: URL; state: string }, ctx: Context): Awaitable<URL>
+  /** The hub has checked `state`. null is a refusal by the provider or the person. */
+  finish(login: { callback: URL; query: URLSearchParams }, ctx: Context): Promise<Identity | null>
+  refresh?(user: User, ctx: Context): Promise<Identity | null>
+}
+
+export interface Network {
+  /** The networks that this server joins; created here if need be. */
+  join(spawn: Spawn, ctx: Context): Awaitable<string[]>
+  leave?(stop: Stop, ctx: Context): Awaitable<void>
+}
+
+export interface Mount {
+  /** What is mounted into this server. Create here what has to exist first (a directory on the export, its owner, its quota). */
+  attach(spawn: Spawn, ctx: Context): Awaitable<MountSpec[]>
+  detach?(stop: Stop, ctx: Context): Awaitable<void>
+  /** What users keep here, for the admin's inventory; and the way to remove it for good. */
+  inventory?(ctx: Context): AsyncIterable<Storage>
+  erase?(storage: Storage, ctx: Context): Promise<void>
+}
+
+/** Something that somebody keeps. */
+export interface Storage {
+  id: string
+  /** The user's slug, where it is known. */
+  owner?: string
+  /** Bytes. */
+  used?: number
+  where: string
+}
+
+export interface Spawner {
+  /** Create the server's service, or adopt the one that already carries its labels and generation. Return once it exists. */
+  start(spec: ServerSpec, ctx: Context): Promise<Handle>
+  poll(handle: Handle, ctx: Context): Promise<Status>
+  /** Return once it is gone. May be called twice, and for what never came up. */
+  stop(handle: Handle, ctx: Context): Promise<void>
+  /** All that carries this hub's labels: for adoption at start, and for orphans. One call, whatever the number of servers. */
+  list(ctx: Context): Promise<{ handle: Handle; labels: Record<string, string>; status: Status }[]>
+  /** Say when a server may have changed: one event stream instead of polling each. */
+  watch?(changed: (handle: Handle) => void, ctx: Context): Awaitable<Close>
+  /** The last lines first to last, then, while the signal is not aborted, new ones as they come. */
+  logs?(handle: Handle, ctx: Context): AsyncIterable<string>
+  /** Where its servers find this hub. Asked once, before the hub listens. Left out: the loopback address. */
+  reach?(ctx: Context): Awaitable<Reach>
+}
+
+/** How servers reach the hub: the address the hub listens on, and the host name that servers use. */
+export interface Reach {
+  /** An address of this machine: `127.0.0.1`, `0.0.0.0`. */
+  listen: string
+  /** A name or address as seen from a server. Must stay the same when the hub is restarted. */
+  host: string
+}
+
+export interface Route {
+  /** Starts and ends with `/`; percent-encoded as in a URL, `@` bare: `/user/bob@x.org/`. */
+  path: string
+  /** `http://host:port`, without a path. */
+  target: string
+  /** Kept with the route. A route with `jupyterhub: true` is the hub's, all others are left alone. */
+  data: Record<string, unknown>
+}
+
+export interface Proxy {
+  /** In the front process: listen, serve the routes, give the rest to the hub. Left out when something else is the proxy. */
+  serve?(front: FrontOptions, ctx: Context): Promise<Close>
+  /** In the hub: the route table, by CHP's REST API or the plugin's own means. Adding replaces; removing what is not there is fine. */
+  add(route: Route, ctx: Context): Promise<void>
+  remove(path: string, ctx: Context): Promise<void>
+  list(ctx: Context): Promise<(Route & { active: Date })[]>
+  /** Called once in the hub process before any other, with where the front's route API is. */
+  connect?(api: RouteApi): void
+  /** The address the public reaches, as far as it is known before anything listens: for messages and for what may not run on a public address. */
+  readonly listens?: { host: string; port: number; tls: boolean }
+}
+
+/** Where the front's route API listens, and the secret that opens it. */
+export interface RouteApi {
+  /** A unix socket's path, or host and port. */
+  at: { socket: string } | { host: string; port: number }
+  token: string
+}
+
+export interface FrontOptions {
+  /** Everything that no route claims goes here. A unix socket's path, or host and port. */
+  hub: { socket: string } | { host: string; port: number }
+  api: RouteApi
+  /** The path prefix of the whole hub, starts and ends with `/`. */
+  base: string
+  /** A folder of the front's own, for its route table. */
+  folder: string
+  /** How long requests for the hub wait while there is none, in milliseconds. */
+  patience: number
+}
+
+export interface Job {
+  /** Milliseconds between the end of one run and the start of the next. */
+  every: number
+  /** Run at start too, not only after the first interval. */
+  atStart?: boolean
+  /** Milliseconds; a run that takes longer is aborted. */
+  deadline?: number
+  run(ctx: Context): Awaitable<void>
+}
+
+export interface Command {
+  /** One line for `--help`. */
+  summary: string
+  run(args: string[], ctx: Context): Awaitable<string | void>
+}
+
+/** The environment of a plugin's `web` and `api`. */
+export interface HubEnv {
+  Variables: {
+    /** Who asks: a signed-in visitor or a token's owner. */
+    caller: Caller
+    log: Log
+  }
+}
+
+/** Who makes a request, and what they may do. */
+export interface Caller {
+  readonly kind: 'user' | 'service'
+  readonly name: string
+  /** Set when `kind` is `user`. */
+  readonly user?: User
+  /** Fully expanded, JupyterHub's scope strings: `read:users!user=alice`. */
+  readonly scopes: ReadonlySet<string>
+  /** Does the caller hold this scope for this target? Without a target: for everything. */
+  allows(scope: string, target?: ScopeTarget): boolean
+}
+
+/** What a scope is asked for. A server is `{ user, server }`. */
+export type ScopeTarget = { user: string; server?: string } | { group: string } | { service: string }

@@ -1,0 +1,109 @@
+import { z } from 'zod'
+
+/** The schema version of everything in the data folder. A newer one is refused, an older one migrated after a backup. */
+export const version = 1
+
+const when = z.iso.datetime({ precision: 3 })
+
+export const token = z.strictObject({
+  /** Counted per hub, shown as `a<id>`. */
+  id: z.int().positive(),
+  /** SHA-256 of the token, hex. The token itself is never stored. */
+  hash: z.string().regex(/^[0-9a-f]{64}$/),
+  /** `api`: made by a person or a program. `server`: minted for one start of one server. `oauth`: issued to an OAuth client. */
+  kind: z.enum(['api', 'server', 'oauth']),
+  note: z.string(),
+  /** As asked for: raw scopes, `inherit` and `!user` included. Expanded and cut at each use. */
+  scopes: z.array(z.string()),
+  created: when,
+  expires: when.nullable(),
+  lastActivity: when.nullable(),
+  /** The browser session it was issued in: the value of `jupyterhub-session-id`. */
+  sessionId: z.string().nullable(),
+  /** The OAuth client it was issued to. */
+  client: z.string().nullable(),
+  /** For `server` tokens: which server of the owner, and which start of it. */
+  server: z.string().nullable(),
+  generation: z.string().nullable(),
+})
+export type TokenRecord = z.infer<typeof token>
+
+export const session = z.strictObject({
+  /** SHA-256 of the login cookie's value, hex. */
+  hash: z.string().regex(/^[0-9a-f]{64}$/),
+  /** The value of `jupyterhub-session-id`. */
+  sessionId: z.string(),
+  authenticator: z.string(),
+  created: when,
+  expires: when,
+})
+export type SessionRecord = z.infer<typeof session>
+
+export const cause = z.strictObject({
+  code: z.string(),
+  message: z.string(),
+  hint: z.string().optional(),
+  engine: z.string().optional(),
+  exitCode: z.int().optional(),
+  log: z.array(z.string()).optional(),
+})
+
+export const server = z.strictObject({
+  name: z.string(),
+  displayName: z.string().nullable(),
+  created: when,
+  started: when.nullable(),
+  lastActivity: when.nullable(),
+  /** What was last asked for; kept while stopped, so that the next start can use it again. */
+  profile: z.string().nullable(),
+  choices: z.record(z.string(), z.string()),
+  /** `user_options` as a JupyterHub client sent them. */
+  userOptions: z.record(z.string(), z.unknown()),
+  /** What should be. Durable before the engine is called. */
+  intent: z.enum(['stopped', 'running']),
+  /** Of the last start. */
+  generation: z.string().nullable(),
+  /** Set once the spawner has created it; null again after its clean-up. */
+  handle: z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()])).nullable(),
+  /** Has this generation been ready once? */
+  ready: z.boolean(),
+  failure: z.strictObject({ cause, at: when }).nullable(),
+})
+export type ServerRecord = z.infer<typeof server>
+
+export const user = z.strictObject({
+  version: z.literal(version),
+  /** Never re-used. */
+  id: z.string(),
+  /** Order of creation, counted per hub. */
+  number: z.int().positive(),
+  name: z.string(),
+  slug: z.string(),
+  admin: z.boolean(),
+  created: when,
+  lastActivity: when.nullable(),
+  /** Which authenticator made this account and under which immutable id it knows its owner. */
+  identity: z.strictObject({ authenticator: z.string(), id: z.string().nullable() }).nullable(),
+  attributes: z.record(z.string(), z.unknown()),
+  tokens: z.array(token),
+  sessions: z.array(session),
+  servers: z.array(server),
+})
+export type UserRecord = z.infer<typeof user>
+
+export const group = z.strictObject({
+  name: z.string(),
+  properties: z.record(z.string(), z.unknown()),
+  /** User ids. */
+  users: z.array(z.string()),
+})
+export type GroupRecord = z.infer<typeof group>
+
+export const hub = z.strictObject({
+  version: z.literal(version),
+  id: z.string(),
+  /** Signs `_xsrf` and whatever else must not be forged; 32 bytes, base64url. */
+  secret: z.string().min(43),
+  groups: z.array(group),
+})
+export type HubRecord = z.infer<typeof hub>

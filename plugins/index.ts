@@ -1,0 +1,7 @@
+export { dummy } from './dummy/index.ts'
+export { httpProxy } from './http-proxy/index.ts'
+export { local } from './local/index.ts'
+export { localVolume } from './local-volume/index.ts'
+export { overlay } from './overlay/index.ts'
+export { process } from './process/index.ts'
+export { swarm } from './swarm/index.ts'
