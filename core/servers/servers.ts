@@ -1,6 +1,15 @@
-import type { Caller, Cause, Profile, StopReason } from '../plugin.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { HubError, messageOf } from '../errors.ts'
+import { call } from '../hooks.ts'
+import { isServerName, labelKeys } from '../names.ts'
+import type { Caller, Cause, Close, Profile, StopReason } from '../plugin.ts'
 import type { UserRecord } from '../store/records.ts'
+import { createLife, type Life, type LifeParts } from './life.ts'
 import type { Server, StartRequest } from './server.ts'
+import { profilesFor } from './spec.ts'
+
+/** Milliseconds that something with our labels, but in nobody's record, is left alone before it is removed. */
+const orphanGrace = 120_000
 
 /** All servers of the hub and their lives. */
 export interface Servers {
@@ -30,6 +39,233 @@ export interface Servers {
   heard(user: UserRecord, name: string): void
   /** Can the engine be asked? */
   readonly engine: { ok: true } | { ok: false; why: string }
+}
+
+/** The servers, and what only the composition root does with them. */
+export interface RunningServers extends Servers {
+  /** One look at everything: adopt, finish, note what has died, remove orphans. Called at start and then every poll interval. */
+  look(): Promise<void>
+  /** Set the proxy's table right. */
+  repairRoutes(): Promise<void>
+  /** Take over the proxy's view of who was active. */
+  readActivity(): Promise<void>
+  /** Take no new starts; resolves when those that the engine has not been asked for yet are over, or after so many milliseconds. */
+  drain(ms: number): Promise<void>
+  /** Follow the engine's events, where the spawner can. */
+  watch(): Promise<Close>
+}
+
+export function createServers(parts: LifeParts): RunningServers {
+  const { settings, users, routes, metrics, log, closing } = parts
+  const { name: plugin, spawner } = parts.spawner
+  const lives = new Map<string, Map<string, Life>>()
+  const orphans = new Map<string, number>()
+  let engine: Servers['engine'] = { ok: true }
+  let draining = false
+
+  const ask = <T>(hook: string, run: Parameters<typeof call<T>>[1]) =>
+    call({ plugin, hook: `spawner.${hook}` }, run, { log, signal: closing, deadline: settings.timeouts.hook })
+
+  const lifeOf = (userId: string, name: string): Life => {
+    const ofUser = lives.get(userId) ?? new Map<string, Life>()
+    const life = ofUser.get(name) ?? createLife(parts, userId, name)
+    lives.set(userId, ofUser.set(name, life))
+    return life
+  }
+
+  /** Every server that is not stopped and cleaned up. */
+  function* unfinished(): Generator<Life> {
+    for (const [userId, ofUser] of lives) {
+      if (!users.byId(userId)) lives.delete(userId)
+      else for (const life of ofUser.values()) if (!life.idle) yield life
+    }
+  }
+
+  const known = (user: UserRecord, name: string) => {
+    const life = name === '' || user.servers.some(server => server.name === name) ? lifeOf(user.id, name) : undefined
+    if (!life) throw new HubError('missing', `${user.name} has no server named "${name}".`)
+    return life
+  }
+
+  /** Within the limits of the config? */
+  function checkLimits(user: UserRecord, name: string): void {
+    const { namedServers, starts, servers } = settings.limits
+    if (name !== '' && !user.servers.some(server => server.name === name)) {
+      const named = user.servers.filter(server => server.name !== '').length
+      if (namedServers === 0) throw new HubError('invalid', 'Named servers are turned off in this hub.')
+      if (named >= namedServers)
+        throw new HubError('invalid', `You have ${named} named servers, as many as you may. Delete one first.`)
+    }
+    const present = [...unfinished()]
+    if (present.filter(life => life.state === 'starting').length >= starts) {
+      const retryAfter = 30 + Math.floor(Math.random() * 31)
+      throw new HubError('busy', `Many servers are starting just now. Try again in ${retryAfter} seconds.`, { retryAfter })
+    }
+    if (servers > 0 && present.length >= servers) {
+      throw new HubError(
+        'busy',
+        `All ${servers} servers that this hub may run are taken. Try again when somebody has stopped one.`,
+      )
+    }
+  }
+
+  /** Which profile, with which choices: from closed lists only. */
+  function chosen(user: UserRecord, life: Life, request: StartRequest) {
+    const allowed = servers.profiles(user)
+    const name = request.profile ?? allowed.find(({ name }) => name === life.record.profile)?.name ?? allowed[0]?.name
+    const profile = allowed.find(profile => profile.name === name)
+    if (!profile) {
+      if (settings.profiles.some(profile => profile.name === name))
+        throw new HubError('denied', `The profile "${name}" is not for you.`)
+      throw name === undefined
+        ? new HubError('denied', 'There is no profile that you may use. Ask your administrator.')
+        : new HubError('invalid', `There is no profile "${name}". Yours: ${allowed.map(({ name }) => name).join(', ')}.`)
+    }
+    const unknown = Object.keys(request.choices ?? {})
+    if (unknown.length > 0) throw new HubError('invalid', `The profile "${name}" has no choice "${unknown[0]}".`)
+    return { profile, request: { ...request, profile: profile.name, choices: {} } }
+  }
+
+  /** Ours, on the engine, and in nobody's record: after a grace it is removed. */
+  async function reap(listed: Awaited<ReturnType<NonNullable<typeof spawner>['list']>>) {
+    const generations = new Set([...unfinished()].map(life => life.record.generation))
+    const now = performance.now()
+    const seen = new Set<string>()
+    for (const { handle, labels } of listed) {
+      const generation = labels[labelKeys.generation] ?? ''
+      if (labels[labelKeys.hub] !== parts.hub.id || generations.has(generation)) continue
+      seen.add(generation)
+      const since = orphans.get(generation) ?? now
+      orphans.set(generation, since)
+      if (now - since < orphanGrace) continue
+      log.warn('removing a server that is in nobody’s record', {
+        user: labels[labelKeys.user],
+        server: labels[labelKeys.server],
+        generation,
+      })
+      await ask('stop', ctx => spawner!.stop(handle, ctx))
+    }
+    for (const generation of orphans.keys()) if (!seen.has(generation)) orphans.delete(generation)
+  }
+
+  const servers: RunningServers = {
+    get: (user, name) => (name === '' || user.servers.some(server => server.name === name) ? lifeOf(user.id, name) : undefined),
+
+    of: user => [lifeOf(user.id, ''), ...user.servers.filter(({ name }) => name !== '').map(({ name }) => lifeOf(user.id, name))],
+
+    active: unfinished,
+
+    profiles: user => profilesFor(settings, users.groups.of(user.id)),
+
+    get engine() {
+      return engine
+    },
+
+    async start(user, name, request, by) {
+      if (draining) throw new HubError('unavailable', 'The hub is shutting down. Try again in a minute.', { retryAfter: 30 })
+      if (!isServerName(name)) throw new HubError('invalid', 'This cannot be the name of a server.')
+      const life = lifeOf(user.id, name)
+      if (life.ready) await servers.check(life)
+      // Nothing below waits before the start is under way, so that no second one can come between.
+      const { state } = life
+      if (state === 'starting') return life
+      if (state === 'running') throw new HubError('invalid', 'The server is already running.')
+      if (state === 'stopping') throw new HubError('invalid', 'The server is being stopped. Try again when it is gone.')
+      if (state === 'unknown' || !engine.ok) {
+        throw new HubError('unavailable', 'The engine that runs the servers cannot be asked just now. Try again in a minute.', {
+          retryAfter: 30,
+        })
+      }
+      checkLimits(user, name)
+      const { profile, request: complete } = chosen(user, life, request)
+      log.info('server start requested', { user: user.name, server: name, profile: profile.name, by: by?.name ?? user.name })
+      await life.start(complete, profile)
+      return life
+    },
+
+    async stop(user, name, reason, by) {
+      const life = known(user, name)
+      if (!life.idle) log.info('server stop requested', { user: user.name, server: name, reason, by: by?.name })
+      await life.stop(reason)
+    },
+
+    async remove(user, name, by) {
+      if (name === '') throw new HubError('invalid', 'The default server cannot be deleted, only stopped.')
+      await servers.stop(user, name, 'deleted', by)
+      await users.removeServer(user.id, name)
+      lives.get(user.id)?.delete(name)
+    },
+
+    check: server => lifeOf(server.owner.id, server.record.name).seen(undefined),
+
+    async *logs(server, signal) {
+      const { handle } = server.record
+      if (handle && spawner!.logs) yield* spawner!.logs(handle, { log, signal, progress: () => {} })
+    },
+
+    heard: (user, name) => lives.get(user.id)?.get(name)?.heard(),
+
+    async look() {
+      const before = engine.ok
+      try {
+        const listed = await ask('list', ctx => spawner!.list(ctx))
+        engine = { ok: true }
+        if (!before) log.info('the engine answers again')
+        const byGeneration = new Map(listed.map(item => [item.labels[labelKeys.generation], item]))
+        await Promise.all([...unfinished()].map(life => life.seen(byGeneration.get(life.record.generation ?? ''))))
+        await reap(listed)
+      } catch (error) {
+        if (closing.aborted) return
+        engine = { ok: false, why: messageOf(error) }
+        if (before) log.error('the engine cannot be asked: servers are left as they are, none is started', { plugin, error })
+      }
+      metrics.running.set([...unfinished()].filter(life => life.ready).length)
+    },
+
+    async repairRoutes() {
+      const wanted = new Map([...unfinished()].flatMap(({ route }) => (route ? [[route.path, route] as const] : [])))
+      const kept = new Set([...unfinished()].filter(life => life.pending !== null).map(life => life.path))
+      await routes.repair(wanted, path => kept.has(path))
+    },
+
+    async readActivity() {
+      const active = await routes.active()
+      for (const life of unfinished()) {
+        const at = active.get(life.path)
+        if (at && life.ready) users.active(life.owner.id, at, life.ref.name)
+      }
+    },
+
+    async drain(ms) {
+      draining = true
+      const beginning = [...unfinished()].filter(life => life.state === 'starting' && life.record.handle === null)
+      // Any other start is found again by the next hub, which goes on with it.
+      await Promise.race([Promise.all(beginning.map(life => life.settled())), sleep(ms, undefined, { ref: false })])
+    },
+
+    async watch() {
+      if (!spawner!.watch) return () => {}
+      return ask('watch', ctx =>
+        spawner!.watch!(
+          handle => {
+            const life = [...unfinished()].find(({ record }) => record.handle && sameHandle(record.handle, handle))
+            if (life?.pending === 'spawn') life.nudge()
+            else void life?.seen(undefined)
+          },
+          { ...ctx, signal: closing },
+        ),
+      )
+    },
+  }
+
+  // What was under way or running when the last hub ended.
+  for (const user of users.all()) for (const server of user.servers) if (server.generation !== null) lifeOf(user.id, server.name)
+  return servers
+}
+
+/** Handles are flat JSON; what the spawner says later may hold less than what it said at the start. */
+function sameHandle(kept: object, told: object): boolean {
+  return Object.entries(told).every(([key, value]) => (kept as Record<string, unknown>)[key] === value)
 }
 
 export type { Cause }

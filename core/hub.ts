@@ -1,0 +1,231 @@
+import { chmod, mkdir, rm } from 'node:fs/promises'
+import { createServer, type Server as HttpServer } from 'node:http'
+import { join } from 'node:path'
+import { getRequestListener } from '@hono/node-server'
+import { Hono } from 'hono'
+import { createApi } from './api/api.ts'
+import type { LoadedConfig } from './config/load.ts'
+import type { Settings } from './config/schema.ts'
+import type { Core } from './core.ts'
+import { draft } from './draft.ts'
+import { HubError, messageOf } from './errors.ts'
+import { call, createStager } from './hooks.ts'
+import { createIdentity } from './identity/identity.ts'
+import type { Users } from './identity/users.ts'
+import { type NamedJob, runJobs } from './jobs.ts'
+import { createMetrics, type Metrics } from './metrics.ts'
+import { createOAuthProvider } from './oauth/provider.ts'
+import type { Close, Job, Log, Plugin, Reach, RouteApi } from './plugin.ts'
+import { createPluginHub } from './plugin-hub.ts'
+import { createRoutes } from './servers/routes.ts'
+import { createServers, type RunningServers } from './servers/servers.ts'
+import { lock } from './store/lock.ts'
+import { openStore } from './store/store.ts'
+import { createWeb } from './web/web.ts'
+
+/** Node's default of 16 KiB is too small for browsers with the cookies of several servers. */
+const maxHeaderSize = 65_536
+
+export interface HubOptions {
+  log: Log
+  /** Where the front's route API is. */
+  routeApi: RouteApi
+  /** A unix socket to listen on for the front, beside the address for the servers. */
+  socket?: string
+}
+
+/** A hub process. */
+export interface HubProcess {
+  /**
+   * Take the data folder, open the state, set up the plugins in config order, adopt what runs, listen. Called once; when it
+   * rejects everything that was opened has been closed again. `wait`: milliseconds to wait for another hub to let go of the folder.
+   */
+  start(options?: { wait?: number; signal?: AbortSignal }): Promise<void>
+  /** Finish what is under way within the grace, write what is pending, close in reverse order. May be called twice. */
+  close(): Promise<void>
+  /** Carry out `swarmhub <plugin> <verb> …`; resolves with what to print. */
+  command(plugin: string, verb: string, args: string[]): Promise<string>
+}
+
+/** The composition root: config → plugins → stages, servers, web, api. Nothing is started and no state is touched before `start`. */
+export function createHub({ settings, plugins, dataFolder }: LoadedConfig, { log, routeApi, socket }: HubOptions): HubProcess {
+  const control = new AbortController()
+  const closing = control.signal
+  const closers: Close[] = []
+  let drain: (ms: number) => Promise<void> = async () => {}
+  const metrics = createMetrics()
+  const url = settings.url === undefined ? undefined : new URL(settings.url.replace(/\/*$/, '/'))
+  const base = url?.pathname ?? '/'
+  const options = { log, signal: closing, deadline: settings.timeouts.hook }
+
+  /** The flow of a start. What opens something pushes how to close it. */
+  async function start({ wait = 0, signal }: { wait?: number; signal?: AbortSignal } = {}): Promise<void> {
+    const up = metrics.startup.startTimer()
+    closers.push(await lock(dataFolder, { wait, signal }))
+    const store = await openStore(dataFolder)
+    const reach = await reachOf(settings.spawner, options)
+    const address = `http://${settings.hub.host ?? reach.host}:${settings.hub.port}`
+    const hub = { id: store.hub.data.id, base, url, address }
+
+    const stager = createStager([...draft(settings.networks, settings.mounts), ...plugins], settings.timeouts.hook, metrics)
+    const identity = createIdentity({ store, settings, base, stager, metrics, log, closing })
+    closers.push(() => identity.users.flush())
+    const oauth = createOAuthProvider({ users: identity.users, tokens: identity.tokens, base })
+
+    settings.proxy.proxy.connect?.(routeApi)
+    const routes = createRoutes(settings.proxy, log, metrics, closing)
+    const servers = createServers({
+      hub,
+      settings,
+      users: identity.users,
+      tokens: identity.tokens,
+      spawner: settings.spawner,
+      routes,
+      stager,
+      metrics,
+      log,
+      closing,
+    })
+    drain = servers.drain
+    const core: Core = { settings, log, base, url, ...identity, oauth, servers, metrics, plugins, closing }
+
+    for (const plugin of plugins) {
+      if (!plugin.setup) continue
+      const folder = join(dataFolder, 'plugins', plugin.name)
+      await mkdir(folder, { recursive: true, mode: 0o700 })
+      const close = await call(
+        { plugin: plugin.name, hook: 'setup' },
+        ctx => plugin.setup!(createPluginHub(core, hub.id, plugin, folder, ctx.log)),
+        { ...options, deadline: 120_000 },
+      )
+      if (close)
+        closers.push(() =>
+          call({ plugin: plugin.name, hook: 'close' }, close, { ...options, signal: new AbortController().signal }),
+        )
+    }
+
+    const app = new Hono()
+    app.route(`${base}hub/api`, createApi(core))
+    app.route('/', createWeb(core))
+    for (const at of [
+      ...(socket === undefined ? [] : [{ path: socket }]),
+      { host: settings.hub.listen ?? reach.listen, port: settings.hub.port },
+    ]) {
+      closers.push(await listen(app, at))
+    }
+
+    await servers.look()
+    await servers.repairRoutes()
+    closers.push(await servers.watch())
+    closers.push(runJobs([...coreJobs(settings, servers, identity.users, metrics), ...pluginJobs(plugins)], log, metrics))
+    up()
+    log.info('hub is up', { users: identity.users.count, servers: [...servers.active()].length, address })
+  }
+
+  return {
+    async start(options) {
+      try {
+        await start(options)
+      } catch (error) {
+        await closeAll()
+        throw error
+      }
+    },
+    close: closeAll,
+    async command(name, verb, args) {
+      const plugin = plugins.find(plugin => plugin.name === name)
+      const command = plugin?.commands?.[verb]
+      if (!command) {
+        const verbs = Object.keys(plugin?.commands ?? {})
+        throw new HubError(
+          'missing',
+          plugin ? `${name} has no verb "${verb}". It has: ${verbs.join(', ') || 'none'}.` : `There is no plugin "${name}".`,
+        )
+      }
+      return (
+        (await call({ plugin: name, hook: `command ${verb}` }, ctx => command.run(args, ctx), {
+          ...options,
+          deadline: 600_000,
+        })) ?? ''
+      )
+    },
+  }
+
+  /** In reverse order, each bounded, none in the way of the next. What still goes on after the grace is left to the process's end. */
+  async function closeAll(): Promise<void> {
+    if (!closing.aborted) {
+      await drain(settings.timeouts.grace / 2)
+      control.abort(new HubError('unavailable', 'The hub is shutting down. Try again in a minute.', { retryAfter: 30 }))
+    }
+    for (let close = closers.pop(); close; close = closers.pop()) {
+      try {
+        await close()
+      } catch (error) {
+        log.error('could not close', { error })
+      }
+    }
+  }
+}
+
+/** How servers reach this hub; a spawner that does not say runs them on this machine. */
+async function reachOf({ name, spawner }: Plugin, options: Omit<Parameters<typeof call>[2], 'progress'>): Promise<Reach> {
+  if (!spawner?.reach) return { listen: '127.0.0.1', host: '127.0.0.1' }
+  return call({ plugin: name, hook: 'spawner.reach' }, ctx => spawner.reach!(ctx), options)
+}
+
+/** Listen on a unix socket, for nobody but this user, or on an address. */
+async function listen(app: Hono, at: { path: string } | { host: string; port: number }): Promise<Close> {
+  const server = createServer(
+    { maxHeaderSize, headersTimeout: 20_000, requestTimeout: 60_000, keepAliveTimeout: 65_000 },
+    getRequestListener(app.fetch),
+  )
+  if ('path' in at) await rm(at.path, { force: true })
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject).listen(at, resolve)
+  }).catch(error => {
+    const where = 'path' in at ? at.path : `${at.host}:${at.port}`
+    throw new HubError('config', `The hub cannot listen on ${where}: ${messageOf(error)}.`, { cause: error })
+  })
+  if ('path' in at) await chmod(at.path, 0o600)
+  return () => ended(server)
+}
+
+/** No new connections; those at work may finish their answer, for some seconds. */
+function ended(server: HttpServer): Promise<void> {
+  return new Promise(resolve => {
+    const cut = setTimeout(() => server.closeAllConnections(), 5000)
+    server.close(() => {
+      clearTimeout(cut)
+      resolve()
+    })
+    server.closeIdleConnections()
+  })
+}
+
+/** What the core itself does in the background. */
+function coreJobs(settings: Settings, servers: RunningServers, users: Users, metrics: Metrics): NamedJob[] {
+  const named = (name: string, job: Job) => ({ plugin: 'core', name, job })
+  return [
+    named('look', { every: settings.timeouts.poll, run: () => servers.look() }),
+    named('routes', { every: 60_000, run: () => servers.repairRoutes() }),
+    named('activity', { every: 60_000, run: () => servers.readActivity().finally(() => users.flush()) }),
+    named('counts', { every: 60_000, atStart: true, run: () => countUsers(users, metrics) }),
+  ]
+}
+
+/** Under JupyterHub's names for the periods. */
+function countUsers(users: Users, metrics: Metrics): void {
+  const now = Date.now()
+  const ages = [...users.all()].map(({ id }) => now - Date.parse(users.lastActivity(id) ?? '1970-01-01'))
+  metrics.users.set(users.count)
+  for (const [period, days] of [
+    ['24h', 1],
+    ['7d', 7],
+    ['30d', 30],
+  ] as const) {
+    metrics.active.set({ period }, ages.filter(age => age < days * 86_400_000).length)
+  }
+}
+
+const pluginJobs = (plugins: readonly Plugin[]): NamedJob[] =>
+  plugins.flatMap(plugin => Object.entries(plugin.jobs ?? {}).map(([name, job]) => ({ plugin: plugin.name, name, job })))

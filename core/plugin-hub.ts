@@ -1,0 +1,73 @@
+import { join } from 'node:path'
+import type { Core } from './core.ts'
+import { HubError } from './errors.ts'
+import type { Hub, Log, Plugin, ServerView } from './plugin.ts'
+import type { Server } from './servers/server.ts'
+import { openFile } from './store/file.ts'
+
+/** The hub as one plugin sees it: nothing of another plugin's, no record, no token. */
+export function createPluginHub(core: Core, id: string, plugin: Plugin, folder: string, log: Log): Hub {
+  const { users, servers, sessions, settings, base, url } = core
+  const found = (name: string) => {
+    const user = users.get(name)
+    if (!user) throw new HubError('missing', `There is no user "${name}".`)
+    return user
+  }
+  const listens = settings.proxy.proxy.listens
+  const here = `${listens?.tls ? 'https' : 'http'}://localhost:${listens?.port ?? 8000}${base}`
+
+  return {
+    id,
+    url,
+    folder,
+    log,
+    isPublic: isPublic(core),
+    link: page => new URL(`hub/x/${plugin.name}/${page}`, url ?? here).href,
+    say: text => void process.stdout.write(`\n${text}\n\n`),
+    file: (name, schema, initial) => openFile(join(folder, `${name}.json`), schema, initial),
+    users: function* () {
+      for (const record of users.all()) yield users.view(record)
+    },
+    user(name) {
+      const record = users.get(name)
+      return record && users.view(record)
+    },
+    async signOut(name) {
+      const record = users.get(name)
+      if (record) await sessions.closeAll(record.id)
+    },
+    servers: function* () {
+      for (const server of servers.active()) yield view(core, server)
+    },
+    async start(user, name, choices) {
+      const server = await servers.start(found(user), name, { ...(choices && { choices: { ...choices } }) }, undefined)
+      await server.settled()
+      if (!server.ready)
+        throw new HubError('failed', server.failure?.cause.message ?? 'The server did not start.', {
+          details: server.failure?.cause,
+        })
+    },
+    stop: (user, name, reason) => servers.stop(found(user), name, reason),
+  }
+}
+
+function view({ users }: Core, server: Server): ServerView {
+  const { name } = server.ref
+  const when = (iso: string | null) => (iso === null ? null : new Date(iso))
+  return {
+    user: users.view(server.owner),
+    name,
+    state: server.state,
+    profile: server.record.profile ?? '',
+    started: when(server.record.started),
+    lastActivity: when(users.lastActivity(server.owner.id, name)),
+    ...(server.node !== undefined && { node: server.node }),
+  }
+}
+
+/** Can other machines reach this hub? When the config says a public address, or the proxy does not keep to this machine. */
+function isPublic({ url, settings }: Core): boolean {
+  const local = (host: string) => /^(localhost|127\.\d+\.\d+\.\d+|\[?::1\]?)$/.test(host)
+  const { listens } = settings.proxy.proxy
+  return (url !== undefined && !local(url.hostname)) || listens === undefined || !local(listens.host)
+}

@@ -1,0 +1,483 @@
+import { randomBytes } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Settings } from '../config/schema.ts'
+import { HubError, messageOf } from '../errors.ts'
+import { attributionOf, call, type Stager } from '../hooks.ts'
+import type { Tokens } from '../identity/tokens.ts'
+import type { Users } from '../identity/users.ts'
+import type { Metrics } from '../metrics.ts'
+import { clientId, labelKeys, serverPath } from '../names.ts'
+import type { Cause, Choices, Context, Handle, Log, Plugin, Profile, Route, Status, Stop, StopReason } from '../plugin.ts'
+import type { ServerRecord, UserRecord } from '../store/records.ts'
+import { answers } from './answers.ts'
+import { causeOf, failure, isOwnExit } from './cause.ts'
+import type { Routes } from './routes.ts'
+import type { Server, StartEvent, StartRequest } from './server.ts'
+import { checkSpec, draftOf } from './spec.ts'
+import { createStartLog, type StartLog } from './start-log.ts'
+
+/** Milliseconds between two looks at a server that is starting, when the engine says nothing by itself. */
+const lookEvery = 500
+/** Milliseconds between two tries of its HTTP port, and once it has called the hub. */
+const tryEvery = 100
+const tryEveryOnceHeard = 25
+/** Milliseconds after its first call to the hub until that alone is taken as an answer: the hub may have no way to its port. */
+const heardIsEnough = 2000
+
+/** What a server's life needs of the hub. */
+export interface LifeParts {
+  hub: { id: string; base: string; url: URL | undefined /** `http://host:port`, as servers reach the hub. */; address: string }
+  settings: Settings
+  users: Users
+  tokens: Tokens
+  spawner: Plugin
+  routes: Routes
+  stager: Stager
+  metrics: Metrics
+  log: Log
+  closing: AbortSignal
+}
+
+/** A server and the verbs on it. */
+export interface Life extends Server {
+  /** Nothing to do with it any more: stopped and cleaned up. */
+  readonly idle: boolean
+  start(request: StartRequest & { profile: string; choices: Choices }, profile: Profile): Promise<void>
+  /** See Servers.stop. */
+  stop(reason: StopReason): Promise<void>
+  /** What the engine lists of it, undefined when it does not. Acts when that differs from what should be. Never rejects. */
+  seen(listed: { handle: Handle; status: Status } | undefined): Promise<void>
+  /** Look at once: the engine or the server itself has said something. */
+  nudge(): void
+  heard(): void
+  /** The route it should have now. */
+  readonly route: Route | undefined
+}
+
+const stopped: Omit<ServerRecord, 'name' | 'created'> = {
+  displayName: null,
+  started: null,
+  lastActivity: null,
+  profile: null,
+  choices: {},
+  userOptions: {},
+  intent: 'stopped',
+  generation: null,
+  handle: null,
+  ready: false,
+  failure: null,
+}
+
+const interrupted: Cause = {
+  code: 'missing',
+  message: 'The hub was restarted while the server was starting.',
+  hint: 'Start it again.',
+}
+
+/** One server of one user. Its record says what should be, and is durable before the engine is called; this makes it so. */
+export function createLife(parts: LifeParts, ownerId: string, name: string): Life {
+  const { hub, settings, users, tokens, routes, stager, metrics, closing } = parts
+  const { timeouts } = settings
+  const { name: plugin, spawner } = parts.spawner
+  const empty: ServerRecord = { name, created: new Date().toISOString(), ...stopped }
+
+  /** What is under way. Only one thing at a time is. */
+  let doing: { kind: 'start' | 'stop'; cancel: AbortController; done: Promise<void> } | undefined
+  /** Its route, while that is live. */
+  let route: Route | undefined
+  let node: string | undefined
+  let unknown = false
+  let startLog: StartLog | undefined
+  let heardAt: number | undefined
+  let wake: () => void = () => {}
+
+  const owner = (): UserRecord => {
+    const found = users.byId(ownerId)
+    if (!found) throw new HubError('missing', 'This user has been deleted.')
+    return found
+  }
+  const record = (): ServerRecord => users.byId(ownerId)?.servers.find(server => server.name === name) ?? empty
+  const save = (change: (draft: ServerRecord) => void) => users.updateServer(ownerId, name, change)
+  const path = () => serverPath(hub.base, owner().name, name)
+  const log = () => parts.log.with({ user: users.byId(ownerId)?.name, server: name })
+
+  const ask = <T>(hook: string, run: (ctx: Context) => T | Promise<T>, deadline: number, signal: AbortSignal, patience = 0) =>
+    call({ plugin, hook: `spawner.${hook}` }, run, { log: log(), signal, deadline, patience, progress })
+  const progress: Context['progress'] = (message, percent) => startLog?.tell('preparing', message, { percent })
+
+  /** What the engine says of this handle. A spawner that throws has not said anything. */
+  async function poll(handle: Handle, signal: AbortSignal): Promise<Status> {
+    const end = metrics.poll.startTimer()
+    const status = await ask('poll', ctx => spawner!.poll(handle, ctx), timeouts.hook, signal).catch((error): Status => {
+      signal.throwIfAborted()
+      return { state: 'unknown', why: messageOf(error) }
+    })
+    end({ status: status.state })
+    return status
+  }
+
+  /** Something new from the engine or the server, or that much time. */
+  const news = (ms: number, signal: AbortSignal) =>
+    Promise.race([new Promise<void>(resolve => (wake = resolve)), sleep(ms, undefined, { signal, ref: false })])
+
+  /** The last lines of its log, for a cause that the engine does not know. */
+  async function lastLines(handle: Handle): Promise<string[]> {
+    const lines: string[] = []
+    const signal = AbortSignal.timeout(2000)
+    await ask(
+      'logs',
+      async ctx => {
+        for await (const line of spawner!.logs?.(handle, { ...ctx, signal }) ?? []) if (lines.push(line) > 20) lines.shift()
+      },
+      2500,
+      signal,
+    ).catch(error => log().debug('no log lines', { error: messageOf(error) }))
+    return lines
+  }
+
+  // -------------------------------------------------------------------------------------------------------------------
+  // Up
+
+  /** The steps from a service that exists to a live route. */
+  async function bringUp(handle: Handle, generation: string, signal: AbortSignal): Promise<void> {
+    const target = await untilRunning(handle, signal)
+    startLog?.tell('answering', 'Waiting for the server to answer')
+    await untilAnswering(handle, target, signal)
+    const now = new Date()
+    const wanted = routeTo(target, generation)
+    await routes.add(wanted)
+    signal.throwIfAborted()
+    await save(draft => Object.assign(draft, { ready: true, started: now.toISOString() }))
+    users.active(ownerId, now, name)
+    route = wanted
+  }
+
+  const routeTo = (target: string, generation: string): Route => ({
+    path: path(),
+    target,
+    data: { user: owner().name, server_name: name, jupyterhub: true, generation },
+  })
+
+  /** Its process runs. Time spent pulling the image has a budget of its own. */
+  async function untilRunning(handle: Handle, signal: AbortSignal): Promise<string> {
+    const spent = { start: 0, pull: 0 }
+    let phase: keyof typeof spent = 'start'
+    let last = performance.now()
+    for (;;) {
+      const status = await poll(handle, signal)
+      const now = performance.now()
+      spent[phase] += now - last
+      last = now
+      if (status.state === 'gone') throw failure(status.cause)
+      if (status.state !== 'unknown') node = status.node
+      if (status.state === 'running') return status.target
+      if (status.state === 'starting') {
+        startLog?.tell(status.step, status.message, { percent: status.percent })
+        phase = status.step === 'pulling' ? 'pull' : 'start'
+      }
+      if (spent.start > timeouts.start || spent.pull > timeouts.pull) {
+        throw failure({
+          code: status.state === 'unknown' ? 'engine' : 'time-out',
+          message:
+            status.state === 'unknown'
+              ? 'The engine that runs the servers could not be asked.'
+              : `The server did not start within ${(phase === 'pull' ? timeouts.pull : timeouts.start) / 1000} seconds.`,
+          hint: 'Try again. If it happens again, tell your administrator.',
+          engine: status.state === 'unknown' ? status.why : status.message,
+          log: await lastLines(handle),
+        })
+      }
+      await news(lookEvery, signal)
+    }
+  }
+
+  /** It answers HTTP, or has called the hub. What dies meanwhile is noticed at once. */
+  async function untilAnswering(handle: Handle, target: string, signal: AbortSignal): Promise<void> {
+    const begun = performance.now()
+    let looked = begun
+    while (!(await answers(target, path(), 2000, signal))) {
+      signal.throwIfAborted()
+      const now = performance.now()
+      if (heardAt !== undefined && now - heardAt > heardIsEnough) return
+      if (now - looked > lookEvery) {
+        looked = now
+        const status = await poll(handle, signal)
+        if (status.state === 'gone') throw failure(status.cause)
+      }
+      if (now - begun > timeouts.answer) {
+        throw failure({
+          code: 'no-answer',
+          message: `The server runs, but did not answer within ${timeouts.answer / 1000} seconds.`,
+          hint: 'Try again. If it happens again, tell your administrator: is this a notebook image?',
+          log: await lastLines(handle),
+        })
+      }
+      await news(heardAt === undefined ? tryEvery : tryEveryOnceHeard, signal)
+    }
+  }
+
+  /** Whatever `steps` do, at its end the server is ready or cleanly gone. Never rejects. */
+  async function attempt(cancel: AbortController, steps: (signal: AbortSignal) => Promise<void>): Promise<void> {
+    const end = metrics.spawn.startTimer()
+    try {
+      await steps(AbortSignal.any([cancel.signal, closing]))
+      end({ status: 'success' })
+    } catch (error) {
+      // The next hub finds the record and what runs, and goes on from there.
+      if (closing.aborted) return
+      const cancelled = cancel.signal.aborted
+      const cause: Cause = cancelled ? { code: 'cancelled', message: 'The start was cancelled.' } : causeOf(error)
+      end({ status: cancelled ? 'cancelled' : 'failure' })
+      if (!cancelled)
+        log().warn('server did not start', {
+          ...attributionOf(error),
+          cause,
+          error: cause.code === 'internal' ? error : undefined,
+        })
+      await takeDown(cancelled ? 'cancelled' : 'failed', cause).catch(problem =>
+        log().error('clean-up will be tried again', { error: problem }),
+      )
+      startLog?.tell(cancelled ? 'cancelled' : 'failed', cancelled ? cause.message : `The start failed. ${cause.message}`, {
+        cause,
+      })
+    }
+  }
+
+  /** Do one thing at a time, and let everybody know when it has ended. */
+  function begin(kind: 'start' | 'stop', run: (cancel: AbortController) => Promise<void>): Promise<void> {
+    const cancel = new AbortController()
+    const mine = { kind, cancel, done: Promise.resolve() }
+    doing = mine
+    const running = run(cancel).finally(() => {
+      if (doing === mine) doing = undefined
+    })
+    mine.done = running.catch(() => {})
+    return running
+  }
+
+  // -------------------------------------------------------------------------------------------------------------------
+  // Down
+
+  /** Off the proxy, off the engine, its tokens revoked, everybody told. Rejects when the engine cannot be asked; then it comes again. */
+  async function takeDown(reason: StopReason, cause?: Cause): Promise<void> {
+    const { generation } = record()
+    if (generation === null) return
+    const subject: Stop = { user: users.view(owner()), server: life.ref, generation, reason, ...(cause && { cause }) }
+    const refusable = ['user', 'api', 'admin', 'idle', 'signout'].includes(reason)
+    const end = metrics.stop.startTimer()
+    try {
+      await stager.run('stop', subject, () => dismantle(generation, cause), { log: log(), signal: closing, refusable })
+      // Only now is there nothing left to clean up after a crash of the hub.
+      await save(draft => Object.assign(draft, { generation: null }))
+      end({ status: 'success' })
+      log().info('server is stopped', { reason, cause: cause?.code })
+    } catch (error) {
+      end({ status: 'failure' })
+      throw error
+    }
+  }
+
+  async function dismantle(generation: string, cause: Cause | undefined): Promise<void> {
+    await save(draft => Object.assign(draft, { intent: 'stopped' }))
+    route = undefined
+    await routes.remove(path())
+    const handle = record().handle ?? (await handleOf(generation))
+    if (handle) await ask('stop', ctx => spawner!.stop(handle, ctx), timeouts.stop + timeouts.hook, closing)
+    const client = clientId(owner().name, name)
+    await tokens.revoke(ownerId, token => (token.kind === 'server' && token.server === name) || token.client === client)
+    const failed = cause && cause.code !== 'cancelled' && !isOwnExit(cause) ? { cause, at: new Date().toISOString() } : null
+    await save(draft => Object.assign(draft, { handle: null, ready: false, failure: failed }))
+    node = undefined
+  }
+
+  /** A start of unknown outcome is settled by reading. */
+  async function handleOf(generation: string): Promise<Handle | undefined> {
+    const listed = await ask('list', ctx => spawner!.list(ctx), timeouts.hook, closing)
+    return listed.find(({ labels }) => labels[labelKeys.generation] === generation)?.handle
+  }
+
+  // -------------------------------------------------------------------------------------------------------------------
+
+  const life: Life = {
+    get ref() {
+      return { user: owner().name, name }
+    },
+    get owner() {
+      return owner()
+    },
+    get record() {
+      return record()
+    },
+    get state() {
+      if (doing) return doing.kind === 'start' ? 'starting' : 'stopping'
+      const { intent, generation } = record()
+      if (intent === 'stopped') return generation === null ? 'stopped' : 'stopping'
+      return unknown || !route ? 'unknown' : 'running'
+    },
+    get pending() {
+      return ({ stopped: null, running: null, starting: 'spawn', stopping: 'stop', unknown: route ? null : 'check' } as const)[
+        life.state
+      ]
+    },
+    get ready() {
+      return route !== undefined && !doing
+    },
+    get idle() {
+      return !doing && record().generation === null
+    },
+    get path() {
+      return path()
+    },
+    get node() {
+      return node
+    },
+    get failure() {
+      return record().failure as Server['failure']
+    },
+    get startedAt() {
+      return doing?.kind === 'start' ? startLog?.begun : undefined
+    },
+    get route() {
+      return route
+    },
+
+    settled: async () => doing?.done,
+
+    events: async function* (after, signal): AsyncGenerator<StartEvent> {
+      if (startLog) yield* startLog.follow(after, signal)
+    },
+
+    async start(request, profile) {
+      const generation = randomBytes(8).toString('hex')
+      startLog = createStartLog()
+      startLog.tell('requested', 'Server requested')
+      heardAt = undefined
+      unknown = false
+      let durable: () => void = () => {}
+      let refused: (reason: unknown) => void = () => {}
+      const intent = new Promise<void>((resolve, reject) => {
+        durable = resolve
+        refused = reject
+      })
+
+      begin('start', async cancel => {
+        const user = users.view(owner())
+        let token: string
+        try {
+          const server = path()
+          const scopes = ['users:activity!user', `access:servers!server=${user.name}/${name}`]
+          const made = await tokens.create(ownerId, {
+            kind: 'server',
+            note: `Server at ${server}`,
+            scopes,
+            server: name,
+            generation,
+          })
+          token = made.secret
+          await save(draft => {
+            Object.assign(draft, { intent: 'running', generation, handle: null, ready: false, failure: null })
+            Object.assign(draft, {
+              profile: request.profile,
+              choices: { ...request.choices },
+              userOptions: request.userOptions ?? draft.userOptions,
+            })
+            if (request.displayName !== undefined) draft.displayName = request.displayName
+          })
+        } catch (error) {
+          startLog?.tell('failed', 'The hub could not write down that the server is to start.')
+          return refused(error)
+        }
+        durable()
+        const spawn = draftOf({ hub, user, server: name, profile, choices: request.choices, generation, token })
+        await attempt(cancel, async signal => {
+          const up = async () => {
+            checkSpec(spawn.draft, hub)
+            startLog?.tell('queued', 'Asking for a place to run')
+            // A start that is cancelled is waited for, so that what it made can be taken down.
+            const handle = await ask(
+              'start',
+              ctx => spawner!.start(spawn.draft, ctx),
+              timeouts.start + timeouts.pull,
+              signal,
+              10_000,
+            )
+            await save(draft => Object.assign(draft, { handle }))
+            await bringUp(handle, generation, signal)
+          }
+          await stager.run('spawn', spawn, up, { log: log(), signal, progress })
+        })
+        if (route) becameReady()
+      }).catch(refused)
+      await intent
+    },
+
+    async stop(reason) {
+      if (doing?.kind === 'start') {
+        doing.cancel.abort(new HubError('cancelled', 'The start was cancelled.'))
+        await doing.done
+      } else if (doing) await doing.done
+      else if (record().generation !== null) await begin('stop', () => takeDown(reason))
+      if (!life.idle && !doing) {
+        throw new HubError(
+          'unavailable',
+          `The server could not be stopped: the engine that runs it cannot be asked. It will be tried again.`,
+        )
+      }
+    },
+
+    async seen(listed) {
+      if (doing) return wake()
+      const { intent, generation, handle, ready } = record()
+      if (generation === null) return
+      try {
+        if (intent === 'stopped') return await begin('stop', () => takeDown('failed'))
+        const found = listed ?? (handle && { handle, status: await poll(handle, closing) })
+        // It may have been stopped or started anew while the engine was asked.
+        if (doing || record().generation !== generation) return
+        if (!found || found.status.state === 'gone') {
+          const cause = found?.status.state === 'gone' ? found.status.cause : interrupted
+          return await begin('stop', () => takeDown(cause.code === 'node-lost' ? 'lost' : 'exited', cause))
+        }
+        unknown = found.status.state === 'unknown'
+        if (found.status.state === 'unknown') return
+        node = found.status.node
+        if (!ready) return resume(found.handle, generation)
+        if (found.status.state === 'running' && route?.target !== found.status.target) {
+          const wanted = routeTo(found.status.target, generation)
+          await routes.add(wanted)
+          if (!doing && record().generation === generation) route = wanted
+        }
+      } catch (error) {
+        log().warn('could not set a server right; will be tried again', { ...attributionOf(error), error })
+      }
+    },
+
+    nudge: () => wake(),
+
+    heard() {
+      if (doing?.kind !== 'start' || heardAt !== undefined) return
+      heardAt = performance.now()
+      wake()
+    },
+  }
+
+  /** The hub was restarted in the middle of a start. */
+  const resume = (handle: Handle, generation: string) => {
+    startLog = createStartLog()
+    startLog.tell('requested', 'The hub was restarted and goes on with the start')
+    void begin('start', async cancel => {
+      await attempt(cancel, async signal => {
+        await save(draft => Object.assign(draft, { handle }))
+        await bringUp(handle, generation, signal)
+      })
+      if (route) becameReady()
+    })
+  }
+
+  const becameReady = () => {
+    const seconds = startLog && Math.round((performance.now() - startLog.begun) / 100) / 10
+    startLog?.tell('ready', `Server ready at ${path()}`)
+    log().info('server is running', { profile: record().profile, node, seconds })
+  }
+  return life
+}

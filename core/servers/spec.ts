@@ -1,0 +1,76 @@
+import type { Settings } from '../config/schema.ts'
+import { HubError } from '../errors.ts'
+import { labels, serverName, serverPath } from '../names.ts'
+import type { Choices, Profile, ServerSpec, Spawn, User } from '../plugin.ts'
+import { environment } from './environment.ts'
+
+/** The port that stock notebook images listen on, whatever they are told. */
+const notebookPort = 8888
+
+/** The first draft of a server: what the profile says and what JupyterHub's protocol needs. Networks, mounts and hooks come on top. */
+export function draftOf(options: {
+  hub: { id: string; base: string; url: URL | undefined; address: string }
+  user: User
+  server: string
+  profile: Profile
+  choices: Choices
+  generation: string
+  token: string
+}): Spawn {
+  const { hub, user, server, profile, choices, generation, token } = options
+  const port = notebookPort
+  const draft: ServerSpec = {
+    hub: hub.id,
+    user,
+    server: { user: user.name, name: server },
+    generation,
+    name: serverName(user.slug, server),
+    labels: labels(hub.id, user, server, generation),
+    ...(profile.image !== undefined && { image: profile.image }),
+    ...(profile.command && { command: [...profile.command] }),
+    ...environment({ base: hub.base, url: hub.url, hub: hub.address, user, server, port, profile, token }),
+    port,
+    path: serverPath(hub.base, user.name, server),
+    ...(profile.cpus !== undefined && { cpus: profile.cpus }),
+    ...(profile.cpuGuarantee !== undefined && { cpuGuarantee: profile.cpuGuarantee }),
+    ...(profile.memory !== undefined && { memory: profile.memory }),
+    ...(profile.memoryGuarantee !== undefined && { memoryGuarantee: profile.memoryGuarantee }),
+    ...(profile.placement && { placement: structuredClone(profile.placement) }),
+    mounts: [],
+    networks: [],
+  }
+  return { user, server: draft.server, profile, choices, draft }
+}
+
+/**
+ * The last look at a finished spec before it is sent: what every hook and mount contributed must be well-formed, and what
+ * tells servers apart must be what the hub set. Throws `failed`, naming what is wrong.
+ */
+export function checkSpec(spec: ServerSpec, hub: { id: string }): void {
+  const refuse = (what: string): never => {
+    throw new HubError('failed', `The server cannot be started: ${what}. Please tell your administrator.`)
+  }
+  const own = labels(hub.id, spec.user, spec.server.name, spec.generation)
+  for (const [key, value] of Object.entries(own)) if (spec.labels[key] !== value) refuse(`a plugin changed the label ${key}`)
+  for (const [key, value] of [...Object.entries(spec.env), ...Object.entries(spec.secrets)]) {
+    if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(key)) refuse(`"${key.slice(0, 40)}" is no name for an environment variable`)
+    if (typeof value !== 'string' || value.includes('\0')) refuse(`the environment variable ${key} is not a text`)
+  }
+  const targets = new Set<string>()
+  for (const mount of spec.mounts) {
+    const { target, source } = mount
+    if (!target.startsWith('/') || /(^|\/)\.\.(\/|$)|\0/.test(target) || target === '/')
+      refuse(`"${target}" is no place for a mount`)
+    if (targets.has(target)) refuse(`two mounts have the target ${target}`)
+    targets.add(target)
+    if (mount.type === 'volume' && !/^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(source ?? ''))
+      refuse(`the mount at ${target} has no valid volume name`)
+    if (mount.type === 'bind' && (!source?.startsWith('/') || /(^|\/)\.\.(\/|$)|\0/.test(source)))
+      refuse(`the mount at ${target} has no valid source`)
+  }
+}
+
+/** The profiles that somebody in these groups may use, in config order. */
+export function profilesFor(settings: Pick<Settings, 'profiles'>, groups: readonly string[]): Profile[] {
+  return settings.profiles.filter(profile => profile.groups === undefined || profile.groups.some(group => groups.includes(group)))
+}
