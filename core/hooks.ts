@@ -112,6 +112,8 @@ export interface Stager {
 export interface StageOptions extends Omit<CallOptions, 'deadline'> {
   /** False where there is nothing to refuse, as when a server has died: a throw of `before:X` is then only logged. */
   refusable?: boolean
+  /** Are the after hooks waited for? Default: yes. In the background they are fenced all the same. */
+  after?: 'wait' | 'background'
 }
 
 /** A stager for these plugins, in config order. `deadline` is milliseconds for each hook. */
@@ -145,7 +147,8 @@ export function createStager(plugins: readonly Plugin[], deadline: number, metri
         await stager.watch('failed', stage, subject, options)
         throw error
       }
-      await stager.watch('after', stage, subject, options)
+      const after = stager.watch('after', stage, subject, options)
+      if (options.after !== 'background') await after
     },
 
     async watch(when, stage, subject, options) {

@@ -21,6 +21,7 @@ import { createRoutes } from './servers/routes.ts'
 import { createServers, type RunningServers } from './servers/servers.ts'
 import { lock } from './store/lock.ts'
 import { openStore } from './store/store.ts'
+import { createAuthorize } from './web/authorize.tsx'
 import { createWeb } from './web/web.ts'
 
 /** Node's default of 16 KiB is too small for browsers with the cookies of several servers. */
@@ -68,8 +69,9 @@ export function createHub({ settings, plugins, dataFolder }: LoadedConfig, { log
     const hub = { id: store.hub.data.id, base, url, address }
 
     const stager = createStager([...draft(settings.networks, settings.mounts), ...plugins], settings.timeouts.hook, metrics)
-    const identity = createIdentity({ store, settings, base, stager, metrics, log, closing })
+    const identity = createIdentity({ store, settings, base, url, stager, log, closing })
     closers.push(() => identity.users.flush())
+    await identity.settle()
     const oauth = createOAuthProvider({ users: identity.users, tokens: identity.tokens, base })
 
     settings.proxy.proxy.connect?.(routeApi)
@@ -105,6 +107,7 @@ export function createHub({ settings, plugins, dataFolder }: LoadedConfig, { log
     }
 
     const app = new Hono()
+    app.route(`${base}hub/api/oauth2/authorize`, createAuthorize(core))
     app.route(`${base}hub/api`, createApi(core))
     app.route('/', createWeb(core))
     for (const at of [

@@ -1,4 +1,5 @@
 import type { Hono } from 'hono'
+import type { HtmlEscapedString } from 'hono/utils/html'
 import type { ZodType } from 'zod'
 import type { StateFile } from './store/file.ts'
 
@@ -32,10 +33,12 @@ export interface Plugin {
   spawner?: Spawner
   proxy?: Proxy
   hooks?: Hooks
-  /** Pages under `/hub/x/<name>`; the visitor is signed in (`c.get('caller')`). */
+  /** Pages under `/hub/x/<name>`; the visitor is signed in (`c.get('caller')`), all others are sent to sign in first. */
   web?: Hono<HubEnv>
+  /** Pages under `/hub/x/<name>` for everybody, signed in or not: they are asked before `web`, and only paths that this one knows. */
+  welcome?: Hono<VisitorEnv>
   /** Endpoints under `/hub/api/x/<name>`; the caller's token is checked (`c.get('caller')`). */
-  api?: Hono<HubEnv>
+  api?: Hono<ApiEnv>
   /** Background work, by name. One run of a job at a time; a failed run is logged, the next still comes. */
   jobs?: Record<string, Job>
   /** `swarmhub <name> <verb> …`, carried out inside the running hub. */
@@ -73,6 +76,13 @@ export interface Hub {
   readonly id: string
   /** The public address, ends with `/`. Undefined when the config leaves it to the request. */
   readonly url: URL | undefined
+  /**
+   * A whole address for a person to open, of one of this plugin's pages: `link('setup?code=1')` is `https://hub.example.org/hub/x/local/setup?code=1`.
+   * While the config does not say `url`, by the address that the proxy listens on.
+   */
+  link(page: string): string
+  /** Tell whoever started the hub, on its standard output as it is: unlike a log line nothing is masked. For a one-time link. */
+  say(text: string): void
   /** A folder of the plugin's own inside the data folder, mode 0700; it exists. */
   readonly folder: string
   readonly log: Log
@@ -82,6 +92,8 @@ export interface Hub {
   readonly isPublic: boolean
   users(): Iterable<User>
   user(name: string): User | undefined
+  /** End all of a user's sessions, and revoke the tokens issued in them. For a changed password. Does nothing for nobody. */
+  signOut(user: string): Promise<void>
   servers(): Iterable<ServerView>
   /** Start a user's server as its owner would, by profile and choices. Resolves when it is ready. */
   start(user: string, server: string, choices?: Choices): Promise<void>
@@ -451,12 +463,29 @@ export interface Command {
   run(args: string[], ctx: Context): Awaitable<string | void>
 }
 
-/** The environment of a plugin's `web` and `api`. */
+/** What a plugin's `web` finds in `c.get(…)`. Before any request but GET, HEAD and OPTIONS the core has checked its `_xsrf`. */
 export interface HubEnv {
   Variables: {
-    /** Who asks: a signed-in visitor or a token's owner. */
+    /** The signed-in visitor. */
     caller: Caller
     log: Log
+    /** Every form carries it: `<input type="hidden" name="_xsrf" value="…">`. */
+    xsrf: string
+    /** An answer that looks like the hub's own pages: the content inside the hub's frame, under its policy (no inline script, no inline style). */
+    page(title: string, content: HtmlEscapedString | Promise<HtmlEscapedString>, status?: number): Awaitable<Response>
+  }
+}
+
+/** What a plugin's `welcome` finds: the same, but nobody need be signed in. */
+export interface VisitorEnv {
+  Variables: Omit<HubEnv['Variables'], 'caller'> & { caller: Caller | undefined }
+}
+
+/** What a plugin's `api` finds. */
+export interface ApiEnv {
+  Variables: Pick<HubEnv['Variables'], 'log'> & {
+    /** The owner of the token, or of the session. */
+    caller: Caller
   }
 }
 
@@ -470,6 +499,8 @@ export interface Caller {
   readonly scopes: ReadonlySet<string>
   /** Does the caller hold this scope for this target? Without a target: for everything. */
   allows(scope: string, target?: ScopeTarget): boolean
+  /** Does the caller hold this scope at all, be it for other targets? Decides between 404 (yes) and 403 (no) when `allows` says no. */
+  holds(scope: string): boolean
 }
 
 /** What a scope is asked for. A server is `{ user, server }`. */

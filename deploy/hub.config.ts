@@ -9,5 +9,7 @@ export default defineConfig({
   mounts: [localVolume({ target: '/home/jovyan/work' })],
   spawner: swarm(),
   proxy: httpProxy({ port: 8000 }),
-  profiles: [{ name: 'notebook', label: 'Notebook', image: env('NOTEBOOK_IMAGE', 'quay.io/jupyter/base-notebook:latest'), memory: '2G' }],
+  profiles: [
+    { name: 'notebook', label: 'Notebook', image: env('NOTEBOOK_IMAGE', 'quay.io/jupyter/base-notebook:latest'), memory: '2G' },
+  ],
 })

@@ -1,18 +1,28 @@
 import { z } from 'zod'
 import { duration, size } from '../duration.ts'
 import type { Plugin } from '../plugin.ts'
+import { article, kind } from './wording.ts'
 
 type With<Role extends keyof Plugin> = Plugin & Required<Pick<Plugin, Role>>
 
-const isPlugin = (value: unknown): value is Plugin =>
+export const isPlugin = (value: unknown): value is Plugin =>
   typeof value === 'object' && value !== null && typeof (value as Plugin).name === 'string'
 
-const plugin = () => z.custom<Plugin>(isPlugin, { error: 'expected a plugin, such as idleCuller()' })
+const plugin = () =>
+  z.custom<Plugin>(isPlugin, { error: issue => `expected a plugin, such as idleCuller()${instead(issue.input)}` })
 
 const filling = <Role extends keyof Plugin>(role: Role) =>
   z.custom<With<Role>>(value => isPlugin(value) && value[role] !== undefined, {
-    error: `expected a plugin that is ${/^[aeiou]/.test(role) ? 'an' : 'a'} ${role}`,
+    error: issue =>
+      `${issue.input === undefined ? 'is missing, ' : ''}expected a plugin that is ${article(role)}${instead(issue.input)}`,
   })
+
+function instead(value: unknown): string {
+  if (value === undefined) return ''
+  if (isPlugin(value)) return `, "${value.name}" is none`
+  if (typeof value === 'function') return ', this is a function: call it'
+  return `, this is ${typeof value === 'object' && value !== null ? 'an object without a name' : kind(value)}`
+}
 
 const name = z
   .string()
@@ -98,6 +108,8 @@ export const config = z.strictObject({
       slow: duration().prefault('10s'),
       /** Between two looks at all running servers. */
       poll: duration().prefault('30s'),
+      /** How long something with this hub's labels, but in nobody's record, is left alone before it is removed. */
+      orphan: duration().prefault('2m'),
       /** How long a sign-in lasts. */
       session: duration().prefault('14d'),
       /** Between two times that an authenticator is asked whether a user is still who they were. */

@@ -1,16 +1,109 @@
+import { randomBytes } from 'node:crypto'
 import type { Context } from 'hono'
 import type { SessionRecord, UserRecord } from '../store/records.ts'
+import type { Store } from '../store/store.ts'
+import { cookieNames, cookieValues, setHubCookie } from './cookies.ts'
+import { fingerprint, newSecret } from './secrets.ts'
+import type { Users } from './users.ts'
+import { xsrfToken } from './xsrf.ts'
 
 /** Signed-in browsers: the cookies `jupyterhub-hub-login` (path: the hub's) and `jupyterhub-session-id` (path: the base). */
 export interface Sessions {
-  /** Who is signed in with this request's cookie? undefined for nobody. */
+  /** Who is signed in with this request's cookie? undefined for nobody, and for whom the access rules do not admit any more. */
   find(c: Context): { owner: UserRecord; record: SessionRecord } | undefined
-  /** Sign in: a new session id and a new cookie, whatever the browser brought. */
+  /** Sign in: a new session id and a new login cookie, whatever the browser brought, and the `_xsrf` cookie that goes with them. */
   open(c: Context, userId: string, authenticator: string): Promise<void>
   /** Sign out: ends the session, revokes the tokens issued in it, clears the cookies. Without a session it only clears cookies. */
   close(c: Context): Promise<UserRecord | undefined>
-  /** End all sessions of a user, and revoke the tokens issued in them. */
+  /** End all sessions of a user, and revoke the tokens issued in any. */
   closeAll(userId: string): Promise<void>
-  /** The value of `jupyterhub-session-id`; sets the cookie when the browser has none. */
+  /** The value of `jupyterhub-session-id`; sets the cookie when the browser has none, or not the one of its session. */
   sessionId(c: Context): string
 }
+
+/** Browsers that one user may be signed in with at the same time; the one that signed in first gives way. */
+const most = 100
+
+/** `base` and `url` as in Core; `lifetime` in milliseconds; `admits` is asked at each request. */
+export function createSessions({
+  store,
+  users,
+  base,
+  url,
+  lifetime,
+  admits = () => true,
+}: {
+  store: Store
+  users: Users
+  base: string
+  url: URL | undefined
+  lifetime: number
+  admits?: (owner: UserRecord, session: SessionRecord) => boolean
+}): Sessions {
+  const hub = `${base}hub/`
+  /** What this request has changed: its cookies still tell how it was before. */
+  const changed = new WeakMap<Context, { hash?: string; sessionId?: string }>()
+
+  const find: Sessions['find'] = c => {
+    const now = changed.get(c)
+    const hashes = now && 'hash' in now ? [now.hash ?? ''] : cookieValues(c, cookieNames.login).slice(0, 8).map(fingerprint)
+    return hashes
+      .map(hash => store.bySession.get(hash))
+      .find(found => found && Date.parse(found.record.expires) > Date.now() && admits(found.owner, found.record))
+  }
+
+  const end = (userId: string, closes: (sessionId: string) => boolean) =>
+    users.update(userId, draft => {
+      draft.sessions = draft.sessions.filter(({ sessionId }) => !closes(sessionId))
+      draft.tokens = draft.tokens.filter(({ sessionId }) => sessionId === null || !closes(sessionId))
+    })
+
+  return {
+    find,
+    async open(c, userId, authenticator) {
+      const [value, sessionId, now] = [newSecret(), newSessionId(), Date.now()]
+      const record: SessionRecord = {
+        hash: fingerprint(value),
+        sessionId,
+        authenticator,
+        created: new Date(now).toISOString(),
+        expires: new Date(now + lifetime).toISOString(),
+      }
+      const before = find(c)
+      if (before) await end(before.owner.id, id => id === before.record.sessionId)
+      await users.update(userId, draft => {
+        const alive = draft.sessions.filter(({ expires }) => Date.parse(expires) > now)
+        draft.sessions = [...alive, record].slice(-most)
+      })
+      changed.set(c, { hash: record.hash, sessionId })
+      setHubCookie(c, cookieNames.login, value, { path: hub, url, maxAge: Math.floor(lifetime / 1000) })
+      setHubCookie(c, cookieNames.session, sessionId, { path: base, url })
+      setHubCookie(c, cookieNames.xsrf, xsrfToken(store.hub.data.secret, { session: record.hash }), { path: hub, url })
+    },
+    async close(c) {
+      const found = find(c)
+      if (found) await end(found.owner.id, id => id === found.record.sessionId)
+      changed.set(c, { hash: undefined, sessionId: undefined })
+      setHubCookie(c, cookieNames.login, '', { path: hub, url, maxAge: 0 })
+      setHubCookie(c, cookieNames.session, '', { path: base, url, maxAge: 0 })
+      setHubCookie(c, cookieNames.xsrf, '', { path: hub, url, maxAge: 0 })
+      setHubCookie(c, cookieNames.services, '', { path: `${base}services`, url, maxAge: 0 })
+      return found && store.byId.get(found.owner.id)
+    },
+    closeAll: async userId => void (await end(userId, () => true)),
+    sessionId(c) {
+      const own = find(c)?.record.sessionId
+      const now = changed.get(c)
+      const has = now && 'sessionId' in now ? [now.sessionId ?? ''] : cookieValues(c, cookieNames.session)
+      const kept = has.find(id => (own === undefined ? /^[0-9a-f]{32}$/.test(id) : id === own))
+      if (kept !== undefined) return kept
+      const id = own ?? newSessionId()
+      changed.set(c, { ...now, sessionId: id })
+      setHubCookie(c, cookieNames.session, id, { path: base, url })
+      return id
+    },
+  }
+}
+
+/** It looks as JupyterHub's does: servers read it. */
+const newSessionId = () => randomBytes(16).toString('hex')

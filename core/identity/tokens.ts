@@ -1,9 +1,19 @@
+import { HubError } from '../errors.ts'
 import type { Caller } from '../plugin.ts'
 import type { TokenRecord, UserRecord } from '../store/records.ts'
+import type { Store } from '../store/store.ts'
+import { rolesOf, scopesOf } from './roles.ts'
+import { checkScopes, covers, expand, holds, intersect, isScope } from './scopes.ts'
+import { fingerprint, newSecret } from './secrets.ts'
+import type { Users } from './users.ts'
 
 /** API tokens, server tokens and OAuth access tokens: 256 random bits, kept as SHA-256, found by their hash. */
 export interface Tokens {
-  /** Mint a token for a user. The secret is told this once. `scopes` are raw; `expires` in milliseconds from now, null for never. */
+  /**
+   * Mint a token for a user; durable when it resolves. The secret is told this once. `scopes` are raw; `expires` in
+   * milliseconds from now, null for never. Throws `invalid` for what is no scope, `missing` for a user that is none, and
+   * `denied` when the session of `sessionId` is no more.
+   */
   create(
     userId: string,
     options: Pick<TokenRecord, 'kind'> &
@@ -11,12 +21,14 @@ export interface Tokens {
         expires?: number | null
       },
   ): Promise<{ secret: string; record: TokenRecord }>
-  /** Who carries this secret? undefined for unknown, expired and revoked ones. Notes its use. */
+  /** Who carries this secret? undefined for unknown, expired and revoked ones, and for users that are blocked. Notes its use. */
   find(secret: string): { owner: UserRecord; record: TokenRecord } | undefined
   /** By the number in its id `a<number>`. */
   get(userId: string, number: number): TokenRecord | undefined
   /** Revoke all of this user's tokens that match. Durable when it resolves; resolves with how many there were. */
   revoke(userId: string, matches: (token: TokenRecord) => boolean): Promise<number>
+  /** Revoke the tokens that were issued to this OAuth client, whoever owns them: when its server stops. As `revoke`. */
+  revokeIssuedTo(client: string): Promise<number>
   /** What this token may do now: expanded, cut to what its owner may do now. */
   scopes(owner: UserRecord, record: TokenRecord): ReadonlySet<string>
   /** The scopes that a user has, signed in on the web. */
@@ -24,3 +36,103 @@ export interface Tokens {
   /** A caller out of a token or of a session (`record` undefined). */
   caller(owner: UserRecord, record?: TokenRecord): Caller
 }
+
+/** What every token may do, unless it inherits all: say whose it is. */
+export const identify = ['read:users:name!user', 'read:users:groups!user'] as const
+
+/** `isBlocked` is asked at each use. */
+export function createTokens({
+  store,
+  users,
+  isBlocked = () => false,
+}: {
+  store: Store
+  users: Users
+  isBlocked?: (owner: UserRecord) => boolean
+}): Tokens {
+  let last = 0
+  for (const { tokens } of store.byId.values()) for (const { id } of tokens) last = Math.max(last, id)
+
+  const groupsOf = (name: string) => {
+    const user = store.byName.get(name)
+    return user ? users.groups.of(user.id) : []
+  }
+
+  const userScopes: Tokens['userScopes'] = owner => expand(rolesOf(owner).flatMap(scopesOf), { owner: owner.name })
+
+  const scopes: Tokens['scopes'] = (owner, record) => {
+    const held = userScopes(owner)
+    if (record.scopes.includes('inherit')) return held
+    // A scope that is known no more grants nothing.
+    const raw = [...record.scopes.filter(isScope), ...identify]
+    return intersect(expand(raw, { owner: owner.name }), held, groupsOf)
+  }
+
+  const revoke: Tokens['revoke'] = async (userId, matches) => {
+    let count = 0
+    if (!store.byId.has(userId)) return count
+    await users.update(userId, draft => {
+      const kept = draft.tokens.filter(token => !matches(token))
+      count = draft.tokens.length - kept.length
+      draft.tokens = kept
+    })
+    return count
+  }
+
+  return {
+    async create(userId, { kind, note = '', scopes = [], expires = null, ...rest }) {
+      checkScopes(scopes)
+      const secret = newSecret()
+      const now = Date.now()
+      const record: TokenRecord = {
+        id: ++last,
+        hash: fingerprint(secret),
+        kind,
+        note,
+        scopes,
+        created: new Date(now).toISOString(),
+        expires: expires === null ? null : new Date(now + expires).toISOString(),
+        lastActivity: null,
+        sessionId: rest.sessionId ?? null,
+        client: rest.client ?? null,
+        server: rest.server ?? null,
+        generation: rest.generation ?? null,
+      }
+      await users.update(userId, draft => {
+        if (record.sessionId !== null && !draft.sessions.some(({ sessionId }) => sessionId === record.sessionId))
+          throw new HubError('denied', 'The session was closed.')
+        draft.tokens = [...draft.tokens.filter(isAlive), record]
+      })
+      return { secret, record }
+    },
+    find(secret) {
+      const found = store.byToken.get(fingerprint(secret))
+      if (!found || !isAlive(found.record) || isBlocked(found.owner)) return undefined
+      users.used(found.owner.id, found.record.id, new Date())
+      return found
+    },
+    get: (userId, number) => store.byId.get(userId)?.tokens.find(token => token.id === number && isAlive(token)),
+    revoke,
+    async revokeIssuedTo(client) {
+      let count = 0
+      for (const { id, tokens } of store.byId.values())
+        if (tokens.some(token => token.client === client)) count += await revoke(id, token => token.client === client)
+      return count
+    },
+    scopes,
+    userScopes,
+    caller(owner, record) {
+      const held = record ? scopes(owner, record) : userScopes(owner)
+      return {
+        kind: 'user',
+        name: owner.name,
+        user: users.view(owner),
+        scopes: held,
+        allows: (scope, target) => covers(held, scope, target, groupsOf),
+        holds: scope => holds(held, scope),
+      }
+    },
+  }
+}
+
+const isAlive = ({ expires }: { expires: string | null }) => expires === null || Date.parse(expires) > Date.now()

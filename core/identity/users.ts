@@ -1,11 +1,20 @@
+import { randomBytes } from 'node:crypto'
+import { HubError } from '../errors.ts'
+import { normalizeUsername, slug } from '../names.ts'
 import type { User } from '../plugin.ts'
-import type { GroupRecord, ServerRecord, UserRecord } from '../store/records.ts'
+import { identityKey } from '../store/lookups.ts'
+import { type GroupRecord, type ServerRecord, type UserRecord, version } from '../store/records.ts'
+import type { Store } from '../store/store.ts'
+import { createActivity } from './activity.ts'
+import { createGroups, type Groups } from './groups.ts'
 
-/** Everybody the hub knows. Records are deeply read-only: change them through `update`. Names are exact, see names.ts. */
+/** Everybody the hub knows. Records are frozen: change them through `update`. Names are exact, see names.ts. */
 export interface Users {
   get(name: string): UserRecord | undefined
   byId(id: string): UserRecord | undefined
   bySlug(slug: string): UserRecord | undefined
+  /** Whose account an authenticator has bound to this id of its own. */
+  byIdentity(authenticator: string, id: string): UserRecord | undefined
   /** In order of creation. */
   all(): Iterable<UserRecord>
   readonly count: number
@@ -16,9 +25,12 @@ export interface Users {
   ): Promise<UserRecord>
   /** See StateFile.update. Names and slugs cannot be changed this way. */
   update(id: string, change: (draft: UserRecord) => void): Promise<UserRecord>
-  /** Keeps id and slug, and so tokens, groups and storage. Throws `conflict`, `invalid`. */
+  /**
+   * Keeps id and slug, and so tokens, groups and storage. Scopes that named the old name are taken from all tokens: they
+   * must not fall to whoever gets the name next. Throws `conflict`, `invalid`, `missing`.
+   */
   rename(id: string, name: string): Promise<UserRecord>
-  /** With tokens, sessions and group memberships. Stop the servers first. */
+  /** With tokens, sessions, group memberships, and all scopes that named them. Stop the servers first. */
   remove(id: string): Promise<void>
   /** Change one server's record, making it when there is none yet. */
   updateServer(id: string, server: string, change: (draft: ServerRecord) => void): Promise<UserRecord>
@@ -28,6 +40,8 @@ export interface Users {
    * close; only ever moves forward, and never into the future.
    */
   active(id: string, at: Date, server?: string): void
+  /** A token was used, by its number. As `active`. */
+  used(id: string, token: number, at: Date): void
   /** As last told, also what is not written yet. ISO, null for never. */
   lastActivity(id: string, server?: string): string | null
   /** What plugins see: with the names of the groups. */
@@ -37,11 +51,145 @@ export interface Users {
   flush(): Promise<void>
 }
 
-export interface Groups {
-  get(name: string): GroupRecord | undefined
-  all(): Iterable<GroupRecord>
-  /** Names of the groups that this user is in. */
-  of(userId: string): readonly string[]
-  /** Make the user a member of exactly these groups; missing ones are created. */
-  set(userId: string, groups: readonly string[]): Promise<void>
+export type { GroupRecord, Groups }
+
+export function createUsers({ store }: { store: Store }): Users {
+  const activity = createActivity(store)
+  const groups = createGroups(store)
+  /** Names and slugs of users that are being written down. */
+  const taken = new Set<string>()
+  let last = Math.max(0, ...[...store.byId.values()].map(({ number }) => number))
+
+  const checkName = (name: string) => {
+    if (name !== name.trim() || normalizeUsername(name) === undefined)
+      throw new HubError('invalid', `${JSON.stringify(name.slice(0, 64))} cannot be the name of a user.`)
+    if (store.byName.has(name) || taken.has(`name ${name}`)) throw new HubError('conflict', `There is a user ${name} already.`)
+  }
+
+  /** A user that was renamed keeps the slug of the old name: the next one of that name gets another. */
+  const freeSlug = (name: string) => {
+    const isFree = (candidate: string) => !store.bySlug.has(candidate) && !taken.has(`slug ${candidate}`)
+    let candidate = slug(name)
+    for (let n = 2; !isFree(candidate); n++) candidate = slug(`${name} ${n}`)
+    return candidate
+  }
+
+  /** Nobody else may take these while something is written. */
+  async function taking<T>(claims: string[], work: () => Promise<T>): Promise<T> {
+    for (const claim of claims) taken.add(claim)
+    try {
+      return await work()
+    } finally {
+      for (const claim of claims) taken.delete(claim)
+    }
+  }
+
+  /** Whoever is called so next must not get what was meant for this user. */
+  async function forgetName(name: string): Promise<void> {
+    const names = (scope: string) => scope.endsWith(`!user=${name}`) || scope.includes(`!server=${name}/`)
+    for (const { id, tokens } of store.byId.values()) {
+      if (!tokens.some(token => token.scopes.some(names))) continue
+      await store.update(id, draft => {
+        for (const token of draft.tokens) token.scopes = token.scopes.filter(scope => !names(scope))
+      })
+    }
+  }
+
+  const update: Users['update'] = (id, change) =>
+    store.update(id, draft => {
+      const { name, slug, number } = draft
+      const result = change(draft)
+      if (draft.id !== id || draft.name !== name || draft.slug !== slug || draft.number !== number)
+        throw new Error(`id, name, slug and number of ${name} cannot be changed by an update`)
+      return result
+    })
+
+  return {
+    get: name => store.byName.get(name),
+    byId: id => store.byId.get(id),
+    bySlug: slug => store.bySlug.get(slug),
+    byIdentity: (authenticator, id) => store.byIdentity.get(identityKey(authenticator, id)),
+    all: () => store.byId.values(),
+    get count() {
+      return store.byId.size
+    },
+    async create(name, { admin = false, identity = null, attributes = {} } = {}) {
+      checkName(name)
+      const slug = freeSlug(name)
+      return taking([`name ${name}`, `slug ${slug}`], () =>
+        store.add({
+          version,
+          id: randomBytes(8).toString('hex'),
+          number: ++last,
+          name,
+          slug,
+          admin,
+          created: new Date().toISOString(),
+          lastActivity: null,
+          identity,
+          attributes,
+          tokens: [],
+          sessions: [],
+          servers: [],
+        }),
+      )
+    },
+    update,
+    async rename(id, name) {
+      const user = store.byId.get(id)
+      if (!user) throw new HubError('missing', 'There is no such user.')
+      if (user.name === name) return user
+      checkName(name)
+      return taking([`name ${name}`], async () => {
+        await forgetName(user.name)
+        return store.update(id, draft => void (draft.name = name))
+      })
+    },
+    async remove(id) {
+      const user = store.byId.get(id)
+      if (!user) return
+      await forgetName(user.name)
+      await groups.set(id, [])
+      await store.remove(id)
+    },
+    updateServer: (id, server, change) =>
+      update(id, draft => {
+        const found = draft.servers.find(({ name }) => name === server)
+        const record = found ?? emptyServer(server)
+        if (!found) draft.servers.push(record)
+        const result = change(record)
+        if (record.name !== server) throw new Error('the name of a server cannot be changed by an update')
+        return result
+      }),
+    removeServer: (id, server) => update(id, draft => void (draft.servers = draft.servers.filter(({ name }) => name !== server))),
+    active: (id, at, server) => activity.note(id, at, server === undefined ? {} : { server }),
+    used: (id, token, at) => activity.note(id, at, { token }),
+    lastActivity: activity.last,
+    view: record => ({
+      id: record.id,
+      name: record.name,
+      slug: record.slug,
+      admin: record.admin,
+      groups: groups.of(record.id),
+      attributes: record.attributes,
+    }),
+    groups,
+    flush: activity.flush,
+  }
 }
+
+const emptyServer = (name: string): ServerRecord => ({
+  name,
+  displayName: null,
+  created: new Date().toISOString(),
+  started: null,
+  lastActivity: null,
+  profile: null,
+  choices: {},
+  userOptions: {},
+  intent: 'stopped',
+  generation: null,
+  handle: null,
+  ready: false,
+  failure: null,
+})

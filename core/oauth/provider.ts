@@ -1,19 +1,15 @@
+import { createHash } from 'node:crypto'
+import { isHubError } from '../errors.ts'
+import { roles, scopesOf } from '../identity/roles.ts'
+import { covers, coversAll, expand, intersect, isScope } from '../identity/scopes.ts'
+import { fingerprint, same } from '../identity/secrets.ts'
+import { identify, type Tokens } from '../identity/tokens.ts'
+import type { Users } from '../identity/users.ts'
 import type { UserRecord } from '../store/records.ts'
+import { type OAuthClient, type ServerClient, serverClients } from './clients.ts'
+import { createCodes, type Grant } from './codes.ts'
 
-/** An OAuth client: every running server is one. Its secret is its server token. */
-export interface OAuthClient {
-  id: string
-  /** Compared as a string; path-only for servers. */
-  redirectUri: string
-  description: string
-  /** What it may ask for beyond identity. */
-  allowedScopes: readonly string[]
-  /** The access scope that every one of its tokens carries: `access:servers!server=alice/`. */
-  accessScope: string
-  /** Set for servers. */
-  owner?: UserRecord
-  server?: string
-}
+export type { OAuthClient }
 
 /** An error of RFC 6749, told to the client by redirect or as JSON. */
 export interface OAuthError {
@@ -37,6 +33,199 @@ export interface OAuthProvider {
    * form, undefined when it was not shown. `sessionId` is the browser's `jupyterhub-session-id`.
    */
   authorize(user: UserRecord, query: URLSearchParams, sessionId: string, agreed?: string[]): Promise<AuthorizeResult>
-  /** Handle a token request: form fields in, status and JSON body out. */
+  /** Handle a token request: form fields in, status and JSON body out. Throws `unavailable` when the token cannot be saved. */
   token(form: URLSearchParams): Promise<{ status: 200 | 400 | 401; body: object }>
+}
+
+/** `lifetime`: milliseconds that an access token is good for. */
+export function createOAuthProvider({
+  users,
+  tokens,
+  base,
+  lifetime = 14 * 86_400_000,
+}: {
+  users: Users
+  tokens: Tokens
+  base: string
+  lifetime?: number
+}): OAuthProvider {
+  const codes = createCodes()
+  const clients = (id: string) => serverClients(id, users, base)
+
+  const groupsOf = (name: string) => {
+    const user = users.get(name)
+    return user ? users.groups.of(user.id) : []
+  }
+
+  /** The raw scopes that are asked for, identity and access always among them; undefined when there is one that may not be. */
+  function requested(param: string | null, client: ServerClient, user: UserRecord): string[] | undefined {
+    const server = `${client.owner.name}/${client.server}`
+    const holder = { owner: user.name, client: { server } }
+    const asked = param?.split(' ').filter(scope => scope !== '' && scope !== 'identify') ?? []
+    const named = asked.flatMap(scope => (roles.has(scope) ? scopesOf(scope) : [scope]))
+    const wanted = (param ? named : client.allowedScopes).map(scope => scope.replace(/!server$/, `!server=${server}`))
+    if (!wanted.every(isScope)) return undefined
+    if (wanted.includes('inherit') && !client.allowedScopes.includes('inherit')) return undefined
+    const always = [...identify, client.accessScope]
+    if (!coversAll(expand([...always, ...client.allowedScopes], holder), expand(wanted, holder), groupsOf)) return undefined
+    // What the user does not hold is left out in silence; each use of the token is cut to it once more.
+    const held = tokens.userScopes(user)
+    const kept = wanted.filter(scope => scope === 'inherit' || intersect(expand([scope], holder), held, groupsOf).size > 0)
+    return [...new Set([...always, ...kept])]
+  }
+
+  /** Is it their own server, or have they agreed to as much for this client before? */
+  function needsNoConsent(user: UserRecord, client: ServerClient, scopes: readonly string[]): boolean {
+    if (client.owner.id === user.id) return true
+    const issued = user.tokens.filter(token => token.client === client.id && tokens.get(user.id, token.id))
+    const agreed = new Set(issued.flatMap(token => [...tokens.scopes(user, token)]))
+    return coversAll(agreed, expand(scopes, { owner: user.name }), groupsOf)
+  }
+
+  return {
+    client: id => clients(id)[0],
+
+    async authorize(user, query, sessionId, agreed) {
+      const repeated = duplicate(query, [
+        'client_id',
+        'response_type',
+        'redirect_uri',
+        'scope',
+        'state',
+        'code_challenge',
+        'code_challenge_method',
+      ])
+      if (repeated) return refuse(400, `The parameter ${repeated} came more than once.`)
+      const id = query.get('client_id')
+      if (!id) return refuse(400, 'The parameter client_id is missing.')
+      const known = clients(id)
+      if (known.length === 0) return refuse(400, 'The server that sent you here is not known, or does not run any more.')
+      const redirectUri = query.get('redirect_uri') || undefined
+      const client = redirectUri === undefined ? known[0]! : known.find(one => one.redirectUri === redirectUri)
+      if (!client || (redirectUri === undefined && known.length > 1))
+        return refuse(400, 'The parameter redirect_uri is not the address that this server is registered with.')
+
+      const back = (answer: Record<string, string>): AuthorizeResult => {
+        const state = query.get('state')
+        return { kind: 'redirect', location: withQuery(client.redirectUri, { ...answer, ...(state !== null && { state }) }) }
+      }
+      const type = query.get('response_type')
+      if (!type) return back({ error: 'invalid_request', error_description: 'Missing response_type parameter.' })
+      if (type !== 'code') return back({ error: 'unsupported_response_type', error_description: 'Only code is supported.' })
+      const challenge = challengeOf(query)
+      if (challenge === 'unsupported')
+        return back({ error: 'invalid_request', error_description: 'Transform algorithm not supported.' })
+      const scopes = requested(query.get('scope'), client, user)
+      if (!scopes) return back({ error: 'invalid_scope', error_description: 'A scope is unknown or not allowed.' })
+
+      const target = { user: client.owner.name, server: client.server }
+      if (!covers(tokens.userScopes(user), 'access:servers', target, groupsOf))
+        return refuse(403, `You do not have permission to access ${client.description}.`)
+      if (agreed === undefined && !needsNoConsent(user, client, scopes)) return { kind: 'confirm', client, scopes }
+
+      const always: string[] = [...identify, client.accessScope]
+      const code = codes.issue({
+        userId: user.id,
+        client: keyOf(client),
+        redirectUri,
+        scopes: scopes.filter(scope => always.includes(scope) || (agreed?.includes(scope) ?? true)),
+        sessionId,
+        challenge,
+      })
+      return back({ code })
+    },
+
+    async token(form) {
+      const repeated = duplicate(form, ['grant_type', 'code', 'client_id', 'client_secret', 'redirect_uri', 'code_verifier'])
+      if (repeated) return fail('invalid_request', `Duplicate ${repeated} parameter.`)
+      if (form.get('grant_type') !== 'authorization_code')
+        return fail('unsupported_grant_type', 'Only authorization_code is supported.')
+      const code = form.get('code')
+      if (!code) return fail('invalid_request', 'Missing code parameter.')
+      const secretHash = fingerprint(form.get('client_secret') ?? '')
+      const client = clients(form.get('client_id') ?? '').find(one => one.secretHash === secretHash)
+      if (!client || !tokens.find(form.get('client_secret') ?? ''))
+        return fail('invalid_client', 'Unknown client, or wrong secret.', 401)
+
+      const grant = codes.find(code)
+      if (!grant || !isFor(grant, client)) return fail('invalid_grant', 'The code is not valid.')
+      if (grant.issued) {
+        const number = await grant.issued
+        await tokens.revoke(grant.userId, token => token.id === number)
+        return fail('invalid_grant', 'The code was used already.')
+      }
+      const redirectUri = form.get('redirect_uri') || undefined
+      if (redirectUri !== undefined && redirectUri !== client.redirectUri)
+        return fail('invalid_request', 'Mismatching redirect URI.')
+      if (redirectUri === undefined && grant.redirectUri !== undefined) return fail('invalid_request', 'Missing redirect URI.')
+      const verifier = form.get('code_verifier')
+      if (grant.challenge && !verifier) return fail('invalid_request', 'Code verifier required.')
+
+      if (grant.challenge && !matches(grant.challenge, verifier ?? '')) {
+        codes.drop(code)
+        return fail('invalid_grant', 'The code verifier does not match.')
+      }
+      return redeem(grant, client)
+    },
+  }
+
+  /** Nothing is awaited before the code counts as used: of two requests at once only one gets a token. */
+  async function redeem(grant: Grant, client: ServerClient): Promise<TokenResult> {
+    const { userId, scopes, sessionId } = grant
+    try {
+      const creating = tokens.create(userId, { kind: 'oauth', scopes, sessionId, client: client.id, expires: lifetime })
+      grant.issued = creating.then(
+        ({ record }) => record.id,
+        () => undefined,
+      )
+      const { secret } = await creating
+      const body = {
+        access_token: secret,
+        expires_in: Math.floor(lifetime / 1000),
+        token_type: 'Bearer',
+        scope: scopes.join(' '),
+      }
+      return { status: 200, body }
+    } catch (error) {
+      // The user is no more, or has signed out meanwhile.
+      if (isHubError(error) && ['missing', 'denied'].includes(error.code)) return fail('invalid_grant', 'The code is not valid.')
+      delete grant.issued
+      throw error
+    }
+  }
+}
+
+type TokenResult = Awaited<ReturnType<OAuthProvider['token']>>
+
+const fail = (error: string, error_description: string, status: 400 | 401 = 400): TokenResult => ({
+  status,
+  body: { error, error_description } satisfies OAuthError,
+})
+
+const refuse = (status: 400 | 403 | 500, message: string): AuthorizeResult => ({ kind: 'refuse', status, message })
+
+const duplicate = (params: URLSearchParams, names: readonly string[]) => names.find(name => params.getAll(name).length > 1)
+
+const keyOf = ({ owner, server, generation }: ServerClient): Grant['client'] => ({ ownerId: owner.id, server, generation })
+
+const isFor = ({ client }: Grant, { owner, server, generation }: ServerClient) =>
+  client.ownerId === owner.id && client.server === server && client.generation === generation
+
+/** `state` is given back byte for byte; the address may be a path only. */
+function withQuery(address: string, params: Record<string, string>): string {
+  const pairs = Object.entries(params).map(([name, value]) => `${name}=${encodeURIComponent(value)}`)
+  return `${address}${address.includes('?') ? '&' : '?'}${pairs.join('&')}`
+}
+
+/** PKCE, which is up to the client. */
+function challengeOf(query: URLSearchParams): Grant['challenge'] | 'unsupported' {
+  const value = query.get('code_challenge')
+  const method = query.get('code_challenge_method') ?? 'plain'
+  if (method !== 'plain' && method !== 'S256') return 'unsupported'
+  if (value === null) return undefined
+  return /^[A-Za-z0-9._~-]{43,128}$/.test(value) ? { method, value } : 'unsupported'
+}
+
+function matches({ method, value }: NonNullable<Grant['challenge']>, verifier: string): boolean {
+  return same(method === 'plain' ? verifier : createHash('sha256').update(verifier).digest('base64url'), value)
 }

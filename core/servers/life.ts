@@ -283,8 +283,9 @@ export function createLife(parts: LifeParts, ownerId: string, name: string): Lif
     await routes.remove(path())
     const handle = record().handle ?? (await handleOf(generation))
     if (handle) await ask('stop', ctx => spawner!.stop(handle, ctx), timeouts.stop + timeouts.hook, closing)
-    const client = clientId(owner().name, name)
-    await tokens.revoke(ownerId, token => (token.kind === 'server' && token.server === name) || token.client === client)
+    await tokens.revoke(ownerId, token => token.kind === 'server' && token.server === name)
+    // Others may have tokens for it, too: admins, and those it is shared with.
+    await tokens.revokeIssuedTo(clientId(owner().name, name))
     const failed = cause && cause.code !== 'cancelled' && !isOwnExit(cause) ? { cause, at: new Date().toISOString() } : null
     await save(draft => Object.assign(draft, { handle: null, ready: false, failure: failed }))
     node = undefined
@@ -404,7 +405,7 @@ export function createLife(parts: LifeParts, ownerId: string, name: string): Lif
             await save(draft => Object.assign(draft, { handle }))
             await bringUp(handle, generation, signal)
           }
-          await stager.run('spawn', spawn, up, { log: log(), signal, progress })
+          await stager.run('spawn', spawn, up, { log: log(), signal, progress, after: 'background' })
         })
         if (route) becameReady()
       }).catch(refused)

@@ -8,9 +8,6 @@ import { createLife, type Life, type LifeParts } from './life.ts'
 import type { Server, StartRequest } from './server.ts'
 import { profilesFor } from './spec.ts'
 
-/** Milliseconds that something with our labels, but in nobody's record, is left alone before it is removed. */
-const orphanGrace = 120_000
-
 /** All servers of the hub and their lives. */
 export interface Servers {
   /** A user's server, running or not. The default server (`''`) always exists; a named one only once it was made. */
@@ -137,7 +134,7 @@ export function createServers(parts: LifeParts): RunningServers {
       seen.add(generation)
       const since = orphans.get(generation) ?? now
       orphans.set(generation, since)
-      if (now - since < orphanGrace) continue
+      if (now - since < settings.timeouts.orphan) continue
       log.warn('removing a server that is in nobody’s record', {
         user: labels[labelKeys.user],
         server: labels[labelKeys.server],

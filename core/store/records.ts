@@ -80,6 +80,8 @@ export const user = z.strictObject({
   name: z.string(),
   slug: z.string(),
   admin: z.boolean(),
+  /** Who made them an admin, if it was not another admin: the config's rules or their authenticator. Who stops saying so takes it back. */
+  adminBy: z.enum(['access', 'authenticator']).optional(),
   created: when,
   lastActivity: when.nullable(),
   /** Which authenticator made this account and under which immutable id it knows its owner. */

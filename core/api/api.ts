@@ -1,0 +1,142 @@
+import { Hono } from 'hono'
+import { bodyLimit } from 'hono/body-limit'
+import { HTTPException } from 'hono/http-exception'
+import { routePath } from 'hono/route'
+import type { ContentfulStatusCode } from 'hono/utils/http-status'
+import type { Core } from '../core.ts'
+import { HubError, isHubError } from '../errors.ts'
+import { jupyterhubVersion } from '../web/guard.ts'
+import { demand } from '../web/rights.ts'
+import { noteActivity } from './activity.ts'
+import { identify } from './credentials.ts'
+import type { ApiContext, Endpoint, RequestEnv } from './endpoint.ts'
+import { readHealth, readInfo, readMetrics, readVersion } from './hub.ts'
+import { exchangeCode } from './oauth.ts'
+import { followStart } from './progress.ts'
+import { addServer, changeServer, readServer, startServer, stopServer } from './servers.ts'
+import { addToken, introspect, listTokens, readToken, removeToken } from './tokens.ts'
+import { addUser, addUsers, changeUser, listUsers, readSelf, readUser, removeUser } from './users.ts'
+
+const oneServer = { GET: readServer, POST: startServer, DELETE: stopServer }
+
+/** The REST API: every path, and what its methods do. All under `hub/api`. */
+export const routes: Readonly<Record<string, Readonly<Record<string, Endpoint>>>> = {
+  '': { GET: readVersion },
+  '/info': { GET: readInfo },
+  '/health': { GET: readHealth, HEAD: readHealth },
+  '/metrics': { GET: readMetrics },
+
+  '/user': { GET: readSelf },
+  '/users': { GET: listUsers, POST: addUsers },
+  '/users/:user': { GET: readUser, POST: addUser, PATCH: changeUser, DELETE: removeUser },
+  '/users/:user/activity': { POST: noteActivity },
+  '/users/:user/tokens': { GET: listTokens, POST: addToken },
+  '/users/:user/tokens/:token': { GET: readToken, DELETE: removeToken },
+
+  '/users/:user/server': oneServer,
+  '/users/:user/server/progress': { GET: followStart },
+  // Without a name it is the default server.
+  '/users/:user/servers/': oneServer,
+  '/users/:user/servers/:server': { ...oneServer, PUT: addServer, PATCH: changeServer },
+  '/users/:user/servers/:server/progress': { GET: followStart },
+
+  '/oauth2/token': { POST: exchangeCode },
+  '/authorizations/token/:token': { GET: introspect },
+
+  // To come, here and nowhere else: groups, services, shares, share-codes, proxy, shutdown.
+}
+
+const largestBody = 2 ** 20
+
+/** JupyterHub's REST API (contract 4), and the endpoints of plugins under `x/<name>`. To be mounted at `hub/api`. */
+export function createApi(core: Core): Hono<RequestEnv> {
+  const app = new Hono<RequestEnv>()
+  app.onError(answerError(core))
+  app.use(dress(core), refuseEncoded, bodyLimit({ maxSize: largestBody, onError: tooLarge }))
+
+  for (const [path, endpoints] of Object.entries(routes)) app.all(path, dispatch(core, path, new Map(Object.entries(endpoints))))
+
+  for (const { name, api } of core.plugins) {
+    if (!api) continue
+    app.use(`/x/${name}/*`, async (c, next) => {
+      if (c.req.method === 'HEAD') return answer(c, 405, 'This endpoint does not know HEAD.')
+      await identify(core, c)
+      c.set('log', core.log.with({ plugin: name, user: c.get('caller').name }))
+      await next()
+    })
+    app.route(`/x/${name}`, api)
+  }
+
+  const root = dispatch(core, '', new Map(Object.entries({ GET: readVersion })))
+  // Hono has no path for the slash behind a mounted app.
+  app.all('*', async c => (c.req.path === `${core.base}hub/api/` ? root(c) : answer(c, 404, 'There is no such endpoint.')))
+  return app
+}
+
+/** One path: what its methods answer, and whom. */
+const dispatch = (core: Core, path: string, endpoints: ReadonlyMap<string, Endpoint>) =>
+  async function dispatch(c: ApiContext): Promise<Response> {
+    const methods = [...endpoints.keys(), 'OPTIONS'].join(', ')
+    if (c.req.method === 'OPTIONS') return c.body(null, 200, { Allow: methods })
+    const endpoint = endpoints.get(c.req.method)
+    if (!endpoint) return answer(c, 405, `This endpoint knows ${methods}.`, { Allow: methods })
+    await admit(core, c, path, endpoint.access)
+    return endpoint.run(core, c)
+  }
+
+async function admit(core: Core, c: ApiContext, path: string, access: Endpoint['access']): Promise<void> {
+  if (access === 'everybody') return
+  await identify(core, c)
+  if (access === 'callers') return
+  const caller = c.get('caller')
+  if ('partly' in access) {
+    if (!access.partly.some(scope => caller.holds(scope))) demand(caller, access.partly)
+    return
+  }
+  const user = c.req.param('user')
+  const server = path.startsWith('/users/:user/server') ? { server: c.req.param('server') ?? '' } : {}
+  demand(caller, access, user === undefined ? undefined : { user, ...server })
+}
+
+/** What every answer carries, and how long it took. */
+const dress = (core: Core) =>
+  async function dress(c: ApiContext, next: () => Promise<void>): Promise<void> {
+    const began = performance.now()
+    c.set('log', core.log)
+    await next()
+    const labels = { method: c.req.method, handler: routePath(c), code: String(c.res.status) }
+    core.metrics.request.observe(labels, (performance.now() - began) / 1000)
+    const missing = ([name, value]: [string, string]) => c.res.headers.has(name) || c.res.headers.set(name, value)
+    Object.entries({
+      'Access-Control-Allow-Headers': 'accept, content-type, authorization',
+      'Cache-Control': 'no-store',
+      'Content-Security-Policy': `frame-ancestors 'none'; report-uri ${core.base}hub/security/csp-report; default-src 'none'`,
+      'X-Content-Type-Options': 'nosniff',
+      'X-JupyterHub-Version': jupyterhubVersion,
+    }).forEach(missing)
+  }
+
+async function refuseEncoded(c: ApiContext, next: () => Promise<void>): Promise<Response | undefined> {
+  if (c.req.header('content-encoding')) return answer(c, 415, 'Send the body without Content-Encoding.')
+  await next()
+  return undefined
+}
+
+const tooLarge = () => {
+  throw new HTTPException(413, { message: `A body has at most ${largestBody} bytes here.` })
+}
+
+const answer = (c: ApiContext, status: ContentfulStatusCode, message: string, headers: Record<string, string> = {}) =>
+  c.json({ status, message }, status, headers)
+
+/** Only sentences that are meant for people leave the house; the rest goes to the log. */
+const answerError = (core: Core) =>
+  function answerError(error: Error, c: ApiContext): Response {
+    if (isHubError(error)) {
+      const { status, message, retryAfter } = new HubError(error.code, error.message, { retryAfter: error.retryAfter })
+      return answer(c, status, message, retryAfter === undefined ? {} : { 'Retry-After': String(Math.ceil(retryAfter)) })
+    }
+    if (error instanceof HTTPException) return answer(c, error.status as ContentfulStatusCode, error.message)
+    core.log.error('an endpoint failed', { method: c.req.method, path: c.req.path, error })
+    return answer(c, 500, 'The hub could not do this. It is a fault of the hub, not of the request.')
+  }

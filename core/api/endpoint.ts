@@ -1,0 +1,62 @@
+import type { Context } from 'hono'
+import { z } from 'zod'
+import { checkShape, dotted } from '../config/options.ts'
+import type { Core } from '../core.ts'
+import { HubError } from '../errors.ts'
+import type { ApiEnv, Awaitable } from '../plugin.ts'
+import type { SessionRecord, TokenRecord, UserRecord } from '../store/records.ts'
+
+/** What travels with a request: who asks, and by what. One of `token` and `session` is set where a caller is. */
+export interface RequestEnv {
+  Variables: ApiEnv['Variables'] & {
+    owner: UserRecord
+    token: TokenRecord | undefined
+    session: SessionRecord | undefined
+  }
+}
+
+export type ApiContext = Context<RequestEnv>
+
+/** One method of one path. */
+export interface Endpoint {
+  /**
+   * Who may call it: everybody, also without credentials; every caller; a caller who holds any of these scopes for the user
+   * and server that the path names, or for everything when it names none. `partly`: one for anything is enough, and `run`
+   * leaves out what the caller may not see.
+   */
+  access: 'everybody' | 'callers' | readonly string[] | { partly: readonly string[] }
+  /** Undefined: a body is not read. */
+  body?: z.ZodType
+  run(core: Core, c: ApiContext): Awaitable<Response>
+}
+
+/** An endpoint that reads a JSON body. An empty one, and `null`, is `undefined`; let the schema say whether that will do. */
+export function withBody<S extends z.ZodType>(
+  access: Endpoint['access'],
+  body: S,
+  run: (core: Core, c: ApiContext, body: z.output<S>) => Awaitable<Response>,
+): Endpoint {
+  return { access, body, run: async (core, c) => run(core, c, check(body, await readJson(c))) }
+}
+
+/** A name in a body. What it may be is the store's to say; this only bounds it. */
+export const nameField = z.string().min(1).max(1024)
+
+/** The value as the schema wants it. Throws `invalid` with what is wrong, and where. */
+function check<S extends z.ZodType>(schema: S, value: unknown): z.output<S> {
+  const checked = checkShape(schema, value)
+  if ('data' in checked) return checked.data
+  const [{ path, message }] = checked.issues
+  throw new HubError('invalid', `The body of the request: ${path.length > 0 ? `${dotted(path)}: ` : ''}${message}.`)
+}
+
+async function readJson(c: ApiContext): Promise<unknown> {
+  const bytes = await c.req.arrayBuffer()
+  if (bytes.byteLength === 0) return undefined
+  try {
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+    return JSON.parse(text) ?? undefined
+  } catch (cause) {
+    throw new HubError('invalid', 'The body of the request is not JSON in UTF-8.', { cause })
+  }
+}

@@ -1,0 +1,85 @@
+import type { Core } from '../core.ts'
+import { rolesOf } from '../identity/roles.ts'
+import { escapeSegment } from '../names.ts'
+import type { Caller } from '../plugin.ts'
+import type { Server } from '../servers/server.ts'
+import type { TokenRecord, UserRecord } from '../store/records.ts'
+
+/** A moment as JupyterHub writes it: six digits after the point, or none at all. */
+export function stamp(iso: string | null): string | null {
+  return iso?.replace(/\.000Z$/, 'Z').replace(/\.(\d{3})Z$/, '.$1000Z') ?? null
+}
+
+/** What this caller may see of a user; undefined when that is nothing. `stopped`: servers that do not run, too. */
+export function userModel(core: Core, caller: Caller, user: UserRecord, stopped = false): Record<string, unknown> | undefined {
+  const may = (scope: string) => caller.allows(scope, { user: user.name })
+  const server = core.servers.get(user, '')
+  const model = {
+    ...(may('read:users:name') && { admin: user.admin, user_info: null }),
+    ...(may('read:roles:users') && { admin: user.admin, roles: rolesOf(user) }),
+    ...(may('read:users:groups') && { groups: [...core.users.groups.of(user.id)] }),
+    ...(may('read:users:activity') && { last_activity: stamp(core.users.lastActivity(user.id)) }),
+    ...(may('read:users') && {
+      server: server?.ready ? server.path : null,
+      pending: server?.pending ?? null,
+      created: stamp(user.created),
+      roles: rolesOf(user),
+    }),
+    ...(may('admin:auth_state') && { auth_state: null }),
+    ...serversModel(core, caller, user, stopped),
+  }
+  return Object.keys(model).length === 0 ? undefined : { kind: 'user', name: user.name, ...model }
+}
+
+/** Those of a user's servers that the caller may see, by name. */
+function serversModel(core: Core, caller: Caller, user: UserRecord, stopped: boolean) {
+  const visible = core.servers.of(user).filter(({ ref }) => caller.allows('read:servers', { user: user.name, server: ref.name }))
+  if (visible.length === 0 && !caller.allows('read:servers', { user: user.name })) return {}
+  const shown = visible.filter(server => isActive(server) || (stopped && exists(server)))
+  return { servers: Object.fromEntries(shown.map(server => [server.ref.name, serverModel(core, caller, server)])) }
+}
+
+export const isActive = (server: Server) => server.ready || server.pending !== null
+
+/** A default server that nobody has ever started is not listed. */
+const exists = ({ owner, ref }: Server) => owner.servers.some(({ name }) => name === ref.name)
+
+export function serverModel(core: Core, caller: Caller, server: Server): Record<string, unknown> {
+  const { record, path, owner } = server
+  const { name } = server.ref
+  const place = name === '' ? 'server' : `servers/${escapeSegment(name)}`
+  const progress = `${core.base}hub/api/users/${escapeSegment(owner.name)}/${place}/progress`
+  const active = isActive(server)
+  return {
+    name,
+    display_name: record.displayName ?? '',
+    full_name: `${owner.name}/${name}`,
+    last_activity: stamp(core.users.lastActivity(owner.id, name)),
+    started: active ? stamp(record.started) : null,
+    pending: server.pending,
+    ready: server.ready,
+    stopped: !active,
+    url: path,
+    user_options: record.userOptions,
+    progress_url: progress,
+    full_url: core.url ? `${core.url.origin}${path}` : null,
+    full_progress_url: core.url ? `${core.url.origin}${progress}` : null,
+    ...(caller.allows('admin:server_state', { user: owner.name, server: name }) && { state: record.handle ?? {} }),
+  }
+}
+
+export function tokenModel(core: Core, owner: UserRecord, token: TokenRecord): Record<string, unknown> {
+  return {
+    user: owner.name,
+    id: `a${token.id}`,
+    kind: 'api_token',
+    roles: [],
+    scopes: [...core.tokens.scopes(owner, token)].sort(),
+    created: stamp(token.created),
+    last_activity: stamp(token.lastActivity),
+    expires_at: stamp(token.expires),
+    note: token.note,
+    session_id: token.sessionId,
+    oauth_client: token.client === null ? 'JupyterHub' : (core.oauth.client(token.client)?.description ?? token.client),
+  }
+}

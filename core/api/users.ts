@@ -1,0 +1,176 @@
+import { z } from 'zod'
+import type { Core } from '../core.ts'
+import { HubError, isHubError } from '../errors.ts'
+import { scopesOf } from '../identity/roles.ts'
+import { normalizeUsername } from '../names.ts'
+import type { Caller } from '../plugin.ts'
+import type { UserRecord } from '../store/records.ts'
+import { missing } from '../web/rights.ts'
+import { type ApiContext, type Endpoint, nameField, withBody } from './endpoint.ts'
+import { isActive, userModel } from './models.ts'
+import { paged } from './paging.ts'
+
+/** Who asks, with the scopes that the request has. */
+export const readSelf: Endpoint = {
+  access: 'callers',
+  run(core, c) {
+    const { caller, owner, token, session } = c.var
+    return c.json({
+      kind: 'user',
+      name: owner.name,
+      ...userModel(core, caller, owner),
+      token_id: token ? `a${token.id}` : null,
+      session_id: (token ?? session)?.sessionId ?? null,
+      scopes: [...caller.scopes].sort(),
+    })
+  },
+}
+
+export const listUsers: Endpoint = {
+  access: { partly: ['list:users'] },
+  run(core, c) {
+    const caller = c.get('caller')
+    const stopped = isTrue(c.req.query('include_stopped_servers'))
+    const wanted = c.req.query('name_filter')?.toLowerCase() ?? ''
+    const inState = stateFilter(core, c.req.query('state'))
+    const users = [...core.users.all()].filter(
+      user => user.name.toLowerCase().includes(wanted) && caller.allows('list:users', { user: user.name }) && inState(user),
+    )
+    return paged(core, c, sorted(core, users, c.req.query('sort')), user => userModel(core, caller, user, stopped) ?? {})
+  },
+}
+
+export const addUsers = withBody(
+  ['admin:users'],
+  z.strictObject({ usernames: z.array(nameField).min(1).max(1000), admin: z.boolean().optional() }),
+  async (core, c, { usernames, admin = false }) => {
+    const caller = c.get('caller')
+    if (admin) demandAdmin(caller)
+    const names = new Set(
+      usernames.map(typed => {
+        const name = normalizeUsername(typed)
+        if (name === undefined) throw new HubError('invalid', 'One of these cannot be the name of a user. Nobody was added.')
+        return name
+      }),
+    )
+    const fresh = [...names].filter(name => !core.users.get(name))
+    if (fresh.length === 0) throw new HubError('conflict', 'All of these users exist already.')
+    const added: UserRecord[] = []
+    for (const name of fresh) added.push(await core.users.create(name, { admin }))
+    return c.json(
+      added.map(user => userModel(core, caller, user)),
+      201,
+    )
+  },
+)
+
+export const readUser: Endpoint = {
+  access: {
+    partly: ['read:users', 'read:users:name', 'read:users:groups', 'read:users:activity', 'read:servers', 'read:roles:users'],
+  },
+  run(core, c) {
+    const user = core.users.get(c.req.param('user') ?? '')
+    const model = user && userModel(core, c.get('caller'), user, isTrue(c.req.query('include_stopped_servers')))
+    if (!model) throw missing()
+    return c.json(model)
+  },
+}
+
+export const addUser = withBody(
+  ['admin:users'],
+  z.strictObject({ admin: z.boolean().optional() }).optional(),
+  async (core, c, body) => {
+    if (body?.admin) demandAdmin(c.get('caller'))
+    const user = await core.users.create(c.req.param('user') ?? '', { admin: body?.admin ?? false })
+    return c.json(userModel(core, c.get('caller'), user), 201)
+  },
+)
+
+export const changeUser = withBody(
+  ['admin:users'],
+  z.strictObject({ name: nameField.optional(), admin: z.boolean().optional(), auth_state: z.null().optional() }),
+  async (core, c, { name, admin }) => {
+    const caller = c.get('caller')
+    const user = namedUser(core, c)
+    if (user.admin || admin) demandAdmin(caller)
+    if (name !== undefined && name !== user.name) {
+      if (core.servers.of(user).some(isActive)) {
+        throw new HubError('invalid', `A server of ${user.name} is running. Stop it before you change the name.`)
+      }
+      await core.users.rename(user.id, name).catch(error => {
+        throw isHubError(error) && error.code === 'conflict' ? new HubError('invalid', error.message, { cause: error }) : error
+      })
+    }
+    const changed = await core.users.update(user.id, draft => {
+      if (admin === undefined) return
+      draft.admin = admin
+      // From now on this is what an administrator has said.
+      delete draft.adminBy
+    })
+    return c.json({ ...userModel(core, caller, changed), auth_state: null })
+  },
+)
+
+export const removeUser: Endpoint = {
+  access: ['delete:users'],
+  async run(core, c) {
+    const caller = c.get('caller')
+    const user = namedUser(core, c)
+    if (user.id === c.get('owner').id) throw new HubError('invalid', 'You cannot delete yourself. Ask another administrator.')
+    if (user.admin) demandAdmin(caller)
+    const servers = core.servers.of(user)
+    if (servers.some(({ pending }) => pending === 'stop')) {
+      throw new HubError('invalid', `A server of ${user.name} is being stopped. Try again when it is gone.`)
+    }
+    // The user first loses all ways to start something anew.
+    await core.sessions.closeAll(user.id)
+    await core.tokens.revoke(user.id, token => token.kind !== 'server')
+    await Promise.all(servers.map(({ ref }) => core.servers.stop(user, ref.name, 'deleted', caller)))
+    await core.users.remove(user.id)
+    core.log.info('user deleted', { user: user.name, by: caller.name })
+    return c.body(null, 204)
+  },
+}
+
+/** The user that the path names. Names are compared as they are. */
+export function namedUser(core: Core, c: ApiContext): UserRecord {
+  const user = core.users.get(c.req.param('user') ?? '')
+  if (!user) throw missing()
+  return user
+}
+
+/**
+ * Only who may do everything may make somebody an administrator, or have a say over one: by `admin:users` alone one could
+ * make oneself an administrator.
+ */
+export function demandAdmin(caller: Caller): void {
+  if (scopesOf('admin').every(scope => caller.allows(scope))) return
+  throw new HubError('denied', 'Only administrators, with all their rights, can make administrators or change them.')
+}
+
+/** `0` and `false` are false, everything else is true. */
+const isTrue = (text: string | undefined) => text !== undefined && !['0', 'false'].includes(text.toLowerCase())
+
+function stateFilter({ servers }: Core, state: string | undefined): (user: UserRecord) => boolean {
+  if (state === undefined) return () => true
+  if (state === 'active') return user => servers.of(user).some(isActive)
+  if (state === 'inactive') return user => !servers.of(user).some(isActive)
+  if (state === 'ready') return user => servers.of(user).some(({ ready }) => ready)
+  throw new HubError('invalid', 'state has to be active, inactive or ready.')
+}
+
+function sorted(core: Core, users: UserRecord[], sort = 'id'): UserRecord[] {
+  const key = sort.replace(/^-/, '')
+  const direction = sort.startsWith('-') ? -1 : 1
+  const keys: Record<string, (user: UserRecord) => string | number> = {
+    id: user => user.number,
+    name: user => user.name,
+    last_activity: user => core.users.lastActivity(user.id) ?? '',
+  }
+  const by = Object.hasOwn(keys, key) ? keys[key] : undefined
+  if (!by) throw new HubError('invalid', 'sort has to be id, name or last_activity, with or without a "-" before it.')
+  return users
+    .map(user => ({ user, at: by(user) }))
+    .sort((a, b) => direction * (a.at < b.at ? -1 : a.at > b.at ? 1 : a.user.number - b.user.number))
+    .map(({ user }) => user)
+}

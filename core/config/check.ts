@@ -1,0 +1,186 @@
+import { statSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { z } from 'zod'
+import { checkAccess } from '../identity/access.ts'
+import type { Hooks, Plugin } from '../plugin.ts'
+import { type ConfigIssue, checkShape, dotted } from './options.ts'
+import { config, isPlugin, type Settings } from './schema.ts'
+import { article } from './wording.ts'
+
+/** A config that can be used, or all that is wrong with it. */
+export type Checked = { settings: Settings; plugins: readonly Plugin[]; warnings: string[] } | { issues: readonly ConfigIssue[] }
+
+/** Check a whole config: each key, each plugin, and what must fit together. `folder` is the config file's. */
+export function check(value: unknown, folder: string): Checked {
+  const shape = checkShape(config, value)
+  const found = pluginsIn(value)
+  const issues = [...('issues' in shape ? shape.issues : contradictions(shape.data, folder)), ...pluginIssues(found)]
+  if ('issues' in shape || issues.length > 0) return { issues }
+  const settings = withAbsoluteLogo(shape.data, folder)
+  const plugins = [...new Set(found.map(({ plugin }) => plugin))]
+  return { settings, plugins, warnings: warnings(settings, plugins) }
+}
+
+/** Which key of the config holds the plugins of a role. */
+export const keyOf = {
+  authenticator: 'authenticators',
+  network: 'networks',
+  mount: 'mounts',
+  spawner: 'spawner',
+  proxy: 'proxy',
+} as const satisfies Partial<Record<keyof Plugin, keyof Settings>>
+
+/** The roles that this plugin fills, and whether the config uses it for them. */
+export function rolesOf(plugin: Plugin, settings: Settings): { role: keyof typeof keyOf; used: boolean }[] {
+  const roles = Object.keys(keyOf) as (keyof typeof keyOf)[]
+  return roles
+    .filter(role => plugin[role] !== undefined)
+    .map(role => ({ role, used: [settings[keyOf[role]]].flat().some(filling => filling === plugin) }))
+}
+
+interface Found {
+  path: PropertyKey[]
+  plugin: Plugin
+}
+
+/** Order is what you read: that of the keys as they were written. */
+function pluginsIn(value: unknown): Found[] {
+  if (typeof value !== 'object' || value === null) return []
+  return Object.entries(value).flatMap(([key, entry]: [string, unknown]) => {
+    if (![...Object.values(keyOf), 'plugins'].includes(key)) return []
+    if (!Array.isArray(entry)) return isPlugin(entry) ? [{ path: [key], plugin: entry }] : []
+    return entry.flatMap((plugin: unknown, index) => (isPlugin(plugin) ? [{ path: [key, index], plugin }] : []))
+  })
+}
+
+function pluginIssues(found: readonly Found[]): ConfigIssue[] {
+  const firsts = new Map<string, Found>()
+  return found.flatMap(({ path, plugin }) => {
+    const first = firsts.get(plugin.name)
+    if (first?.plugin === plugin) return []
+    if (first) {
+      const message = `there is another plugin named "${plugin.name}" at ${dotted(first.path)}; give one of them another name`
+      return [{ path, message }]
+    }
+    firsts.set(plugin.name, { path, plugin })
+    const shape = checkShape(pluginShape, plugin)
+    if (!('issues' in shape)) return []
+    return shape.issues.map(issue => ({
+      path: [...path, ...issue.path],
+      message:
+        issue.path.length === 2 && issue.path[0] === 'hooks'
+          ? issue.message.replace('unknown key', 'unknown hook')
+          : issue.message,
+    }))
+  })
+}
+
+const does = () => z.custom(value => typeof value === 'function', { error: 'expected a function' })
+const app = () =>
+  z.custom(value => typeof value === 'object' && value !== null && 'fetch' in value && 'routes' in value, {
+    error: 'expected a Hono app',
+  })
+
+const hooks = {
+  'before:login': does().optional(),
+  'after:login': does().optional(),
+  'failed:login': does().optional(),
+  'before:spawn': does().optional(),
+  'after:spawn': does().optional(),
+  'failed:spawn': does().optional(),
+  'before:stop': does().optional(),
+  'after:stop': does().optional(),
+  'failed:stop': does().optional(),
+} satisfies Record<keyof Hooks, z.ZodType>
+
+const pluginShape = z.strictObject({
+  name: z.string().regex(/^[a-z][a-z0-9-]*$/, 'expected a name of a-z, 0-9 and "-" that starts with a letter'),
+  authenticator: z
+    .discriminatedUnion('kind', [
+      z.looseObject({ kind: z.literal('password'), label: z.string(), check: does(), refresh: does().optional() }),
+      z.looseObject({
+        kind: z.literal('redirect'),
+        label: z.string(),
+        begin: does(),
+        finish: does(),
+        refresh: does().optional(),
+      }),
+    ])
+    .optional(),
+  network: z.looseObject({ join: does() }).optional(),
+  mount: z.looseObject({ attach: does() }).optional(),
+  spawner: z.looseObject({ start: does(), poll: does(), stop: does(), list: does() }).optional(),
+  proxy: z.looseObject({ add: does(), remove: does(), list: does() }).optional(),
+  hooks: z.strictObject(hooks).optional(),
+  web: app().optional(),
+  welcome: app().optional(),
+  api: app().optional(),
+  jobs: z
+    .record(
+      z.string(),
+      z.strictObject({
+        every: z.number().positive(),
+        atStart: z.boolean().optional(),
+        deadline: z.number().positive().optional(),
+        run: does(),
+      }),
+    )
+    .optional(),
+  commands: z.record(z.string(), z.strictObject({ summary: z.string(), run: does() })).optional(),
+  setup: does().optional(),
+  health: does().optional(),
+} satisfies Record<keyof Plugin, z.ZodType>)
+
+function contradictions(settings: Settings, folder: string): ConfigIssue[] {
+  return [...urlIssues(settings), ...checkAccess(settings.access), ...profileIssues(settings), ...logoIssues(settings, folder)]
+}
+
+function urlIssues({ url }: Settings): ConfigIssue[] {
+  if (url === undefined) return []
+  const { search, hash, username, password } = new URL(url)
+  const extra = search ? 'a query' : hash ? 'a fragment' : username || password ? 'a user or a password' : undefined
+  return extra
+    ? [{ path: ['url'], message: `has ${extra}: write the address that people open, such as "https://hub.example.org/"` }]
+    : []
+}
+
+function profileIssues({ profiles }: Settings): ConfigIssue[] {
+  return profiles.flatMap((profile, index) => {
+    const issue = (key: keyof typeof profile, message: string) => ({ path: ['profiles', index, key], message })
+    const first = profiles.findIndex(other => other.name === profile.name)
+    return [
+      ...(first < index ? [issue('name', `there is another profile named "${profile.name}" at profiles[${first}]`)] : []),
+      ...((profile.memoryGuarantee ?? 0) > (profile.memory ?? Infinity)
+        ? [issue('memoryGuarantee', 'is more than memory, the limit')]
+        : []),
+      ...((profile.cpuGuarantee ?? 0) > (profile.cpus ?? Infinity)
+        ? [issue('cpuGuarantee', 'is more than cpus, the limit')]
+        : []),
+    ]
+  })
+}
+
+function logoIssues({ branding: { logo } }: Settings, folder: string): ConfigIssue[] {
+  if (logo === undefined || statSync(resolve(folder, logo), { throwIfNoEntry: false })?.isFile()) return []
+  return [{ path: ['branding', 'logo'], message: `there is no file ${resolve(folder, logo)}` }]
+}
+
+function withAbsoluteLogo(settings: Settings, folder: string): Settings {
+  const { logo } = settings.branding
+  return logo === undefined ? settings : { ...settings, branding: { ...settings.branding, logo: resolve(folder, logo) } }
+}
+
+function warnings(settings: Settings, plugins: readonly Plugin[]): string[] {
+  const { blocked: _, ...rules } = settings.access
+  const anybody = Object.values(rules).some(rule => (Array.isArray(rule) ? rule.length > 0 : rule))
+  return [
+    ...(anybody
+      ? []
+      : ['nobody may sign in: access has no rule; say who, such as access: { users: ["ann"] } or access: { everyone: true }']),
+    ...plugins.flatMap(plugin =>
+      rolesOf(plugin, settings)
+        .filter(({ used }) => !used)
+        .map(({ role }) => `"${plugin.name}" is not used as ${article(role)}: for that it has to stand in ${keyOf[role]}`),
+    ),
+  ]
+}

@@ -1,0 +1,68 @@
+import { spoken } from '../duration.ts'
+import { describeAccess } from '../identity/access.ts'
+import type { Plugin, Profile } from '../plugin.ts'
+import { rolesOf } from './check.ts'
+import type { LoadedConfig } from './load.ts'
+import type { Settings } from './schema.ts'
+
+/** What a hub with this config would be, as text for a terminal: what `swarmhub check` prints. Nothing is started for it. */
+export function plan({ file, dataFolder, settings, plugins, warnings }: LoadedConfig): string {
+  const base = settings.url === undefined ? '/' : new URL(settings.url).pathname.replace(/\/*$/, '/')
+  return [
+    `config   ${file}`,
+    `data     ${dataFolder}`,
+    `address  ${settings.url ?? `any host, path ${base}, plain http`}`,
+    `access   ${describeAccess(settings.access)}`,
+    ...section(
+      'plugins, in this order',
+      plugins.flatMap((plugin, index) => [`${index + 1}. ${plugin.name}`, ...details(plugin, settings, base)]),
+    ),
+    ...section('profiles', settings.profiles.map(profile)),
+    ...section('warnings', warnings),
+    '',
+  ].join('\n')
+}
+
+function section(title: string, lines: readonly string[]): string[] {
+  return lines.length === 0 ? [] : ['', title, ...lines.map(line => `  ${line}`)]
+}
+
+function details(plugin: Plugin, settings: Settings, base: string): string[] {
+  const { authenticator, hooks = {}, web, welcome, api, jobs = {}, commands = {} } = plugin
+  const lists: Record<string, string[]> = {
+    role: rolesOf(plugin, settings).map(({ role, used }) => {
+      const kind = role === 'authenticator' ? ` by ${authenticator?.kind}: ${authenticator?.label}` : ''
+      return `${role}${kind}${used ? '' : ', not used'}`
+    }),
+    hooks: Object.keys(hooks).length === 0 ? [] : [Object.keys(hooks).join(', ')],
+    pages: [...routes(welcome, `${base}hub/x/${plugin.name}`), ...routes(web, `${base}hub/x/${plugin.name}`)],
+    endpoints: routes(api, `${base}hub/api/x/${plugin.name}`),
+    jobs: Object.entries(jobs).map(([name, { every }]) => `${name}, every ${spoken(every)}`),
+    verbs: Object.entries(commands).map(([verb, { summary }]) => `swarmhub ${plugin.name} ${verb}  ${summary}`),
+  }
+  return Object.entries(lists).flatMap(([title, entries]) =>
+    entries.map((entry, place) => `   ${(place === 0 ? title : '').padEnd(11)}${entry}`),
+  )
+}
+
+/** Without middleware, which Hono keeps as a route for any method. */
+function routes(app: { routes: { method: string; path: string }[] } | undefined, base: string): string[] {
+  const own = app?.routes.filter(({ method, path }) => method !== 'ALL' || !path.endsWith('*')) ?? []
+  return [...new Set(own.map(({ method, path }) => `${method} ${base}${path === '/' ? '' : path}`))]
+}
+
+function profile({ name, label, image, cpus, memory, placement, groups }: Profile): string {
+  const facts = [
+    image ?? 'no image of its own',
+    ...(cpus === undefined ? [] : [`${cpus} CPU${cpus === 1 ? '' : 's'}`]),
+    ...(memory === undefined ? [] : [`${bytes(memory)} of memory`]),
+    ...(placement?.constraints ?? []),
+    groups === undefined ? 'for everybody' : `for ${groups.join(', ')}`,
+  ]
+  return `${name} (${label}): ${facts.join('; ')}`
+}
+
+function bytes(count: number): string {
+  const power = [4, 3, 2, 1].find(power => count % 1024 ** power === 0) ?? 0
+  return `${count / 1024 ** power}${[' bytes', 'K', 'M', 'G', 'T'][power]}`
+}

@@ -1,0 +1,72 @@
+import type { Users } from '../identity/users.ts'
+import { clientId, serverPath } from '../names.ts'
+import type { UserRecord } from '../store/records.ts'
+
+/** An OAuth client: every running server is one. Its secret is its server token. */
+export interface OAuthClient {
+  id: string
+  /** Compared as a string; path-only for servers. */
+  redirectUri: string
+  description: string
+  /** What it may ask for beyond identity. */
+  allowedScopes: readonly string[]
+  /** The access scope that every one of its tokens carries: `access:servers!server=alice/`. */
+  accessScope: string
+  /** Set for servers. */
+  owner?: UserRecord
+  server?: string
+}
+
+/** A server as a client. */
+export interface ServerClient extends OAuthClient {
+  owner: UserRecord
+  server: string
+  generation: string
+  /** The hash of its secret. */
+  secretHash: string
+}
+
+const prefix = 'jupyterhub-user-'
+
+/**
+ * The servers whose client id this is, of those that should run. Mostly one; but `-` may be part of names and is what parts
+ * them in an id, so that two servers can share one: `a` has `b-c`, `a-b` has `c`. Redirect URI and secret tell them apart.
+ */
+export function serverClients(id: string, users: Users, base: string): ServerClient[] {
+  if (!id.startsWith(prefix) || id.length > 2000) return []
+  const rest = id.slice(prefix.length)
+  const borders = [...rest.matchAll(/-/g)].map(({ index }) => index)
+  return [rest.length, ...borders].flatMap(border => {
+    const owner = users.get(decoded(rest.slice(0, border)))
+    const name = decoded(rest.slice(border + 1))
+    const record = owner?.servers.find(server => server.name === name)
+    if (!owner || record?.intent !== 'running' || record.generation === null || clientId(owner.name, name) !== id) return []
+    const { generation } = record
+    const token = owner.tokens.find(one => one.kind === 'server' && one.server === name && one.generation === generation)
+    if (!token) return []
+    const path = serverPath(base, owner.name, name)
+    const accessScope = `access:servers!server=${owner.name}/${name}`
+    return [
+      {
+        id,
+        redirectUri: `${path}oauth_callback`,
+        description: `Server at ${path}`,
+        allowedScopes: [accessScope],
+        accessScope,
+        owner,
+        server: name,
+        generation,
+        secretHash: token.hash,
+      },
+    ]
+  })
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    // What is no percent-encoding is nobody's id.
+    return ''
+  }
+}

@@ -1,0 +1,69 @@
+import type { Core } from '../core.ts'
+import { HubError } from '../errors.ts'
+import { isServerName } from '../names.ts'
+import type { UserRecord } from '../store/records.ts'
+import { publicHost, serverPage, withQuery } from './address.ts'
+import { ServerCard } from './card.tsx'
+import type { PageContext } from './environment.ts'
+import { Alert, Hidden, page } from './layout.tsx'
+import { safeNext } from './next.ts'
+import { demand } from './rights.ts'
+import { begin } from './start.tsx'
+
+/** `hub/`: to `next`, else home. */
+export const root = (core: Core) =>
+  function root(c: PageContext): Response {
+    return c.redirect(safeNext(c.req.query('next'), publicHost(core, c)) ?? `${core.base}hub/home`)
+  }
+
+/** `home`: the visitor's servers. */
+export const home = (core: Core) =>
+  function home(c: PageContext): Response | Promise<Response> {
+    const visitor = c.get('visitor') as UserRecord
+    const xsrf = core.xsrf.token(c)
+    const servers = core.servers.of(visitor)
+    const { namedServers } = core.settings.limits
+    const left = namedServers - servers.filter(({ ref }) => ref.name !== '').length
+    const moving = servers.some(({ pending }) => pending !== null)
+    return page(
+      core,
+      c,
+      { title: 'Servers', refresh: moving ? 5 : undefined },
+      <>
+        <h1>Your servers</h1>
+        {!core.servers.engine.ok && (
+          <Alert>
+            <p>The hub cannot ask the machines now, so nothing can be started. What runs goes on running.</p>
+          </Alert>
+        )}
+        <p class="hidden" role="status" id="said" />
+        <div class="cards" id="cards" data-events={withQuery(`${core.base}hub/events`, { _xsrf: xsrf })}>
+          {servers.map(server => (
+            <ServerCard core={core} caller={c.get('caller')} server={server} xsrf={xsrf} />
+          ))}
+        </div>
+        {left > 0 && (
+          <form class="row" method="post" action={`${core.base}hub/home`}>
+            <Hidden xsrf={xsrf} />
+            <label>
+              Name of another server
+              <input name="server" required maxlength={60} placeholder="such as course-1" autocomplete="off" />
+            </label>
+            <button type="submit">Create</button>
+          </form>
+        )}
+      </>,
+    )
+  }
+
+/** `home`, the form for another server sent: starts it, or asks which profile. */
+export const addServer = (core: Core) =>
+  async function addServer(c: PageContext): Promise<Response> {
+    const owner = c.get('visitor') as UserRecord
+    const name = (c.get('fields').get('server') ?? '').trim()
+    if (name === '' || !isServerName(name))
+      throw new HubError('invalid', 'This name cannot be used. Take letters, digits and “-”.')
+    demand(c.get('caller'), ['start:servers'], { user: owner.name, server: name })
+    if (core.servers.profiles(owner).length !== 1) return c.redirect(serverPage(core, 'spawn', { user: owner.name, name }), 303)
+    return begin(core, c, { owner, name }, {})
+  }

@@ -1,0 +1,144 @@
+import type { Child } from 'hono/jsx'
+import type { ContentfulStatusCode } from 'hono/utils/http-status'
+import type { Core } from '../core.ts'
+import { spoken } from '../duration.ts'
+import type { Cause } from '../plugin.ts'
+import type { PageContext } from './environment.ts'
+import { assets } from './static.ts'
+
+interface Frame {
+  title: string
+  status?: ContentfulStatusCode
+  /** Seconds until browsers without JavaScript load the page again. */
+  refresh?: number
+  /** For tables. */
+  wide?: boolean
+}
+
+/** A whole page: head, the bar with the visitor's links, and the body. */
+export async function page(core: Core, c: PageContext, frame: Frame, body: Child): Promise<Response> {
+  const { name } = core.settings.branding
+  const hub = `${core.base}hub`
+  const visitor = c.get('visitor')
+  const links = [
+    ['home', 'Servers'],
+    ['token', 'Tokens'],
+    ...(visitor && c.get('caller').allows('admin-ui') ? [['admin', 'Admin']] : []),
+  ]
+  const html = (
+    <html lang="en">
+      <head>
+        <meta charset="utf-8" />
+        <meta name="viewport" content="width=device-width, initial-scale=1" />
+        <meta name="color-scheme" content="light dark" />
+        <title>{`${frame.title} · ${name}`}</title>
+        <link rel="icon" href={`${hub}/logo`} />
+        <link rel="stylesheet" href={`${hub}/static/${assets.style.name}`} />
+        <script type="module" nonce={c.get('nonce')} src={`${hub}/static/${assets.script.name}`} />
+        {frame.refresh && (
+          <noscript>
+            <meta http-equiv="refresh" content={String(frame.refresh)} />
+          </noscript>
+        )}
+      </head>
+      <body>
+        <a class="skip" href="#main">
+          Skip to the content
+        </a>
+        <header class="bar">
+          <a class="brand" href={`${hub}/home`}>
+            <img src={`${hub}/logo`} alt="" width="28" height="28" />
+            {name}
+          </a>
+          {visitor && (
+            <nav aria-label="Pages">
+              {links.map(([path, label]) => (
+                <a href={`${hub}/${path}`} aria-current={c.req.path === `${hub}/${path}` ? 'page' : undefined}>
+                  {label}
+                </a>
+              ))}
+            </nav>
+          )}
+          {visitor && (
+            <div class="visitor">
+              <span title={`You are signed in as ${visitor.name}`}>{visitor.name}</span>
+              <a href={`${hub}/logout`}>Sign out</a>
+            </div>
+          )}
+        </header>
+        <main id="main" class={frame.wide ? 'wide' : undefined} tabindex={-1}>
+          {body}
+        </main>
+      </body>
+    </html>
+  )
+  // A plugin's content may be a promise, and then the whole is one.
+  const text: string = await html.toString()
+  return c.html(`<!doctype html>${text}`, frame.status)
+}
+
+/** A plugin's content under its heading. */
+export function pluginContent(title: string, content: Child) {
+  return (
+    <section class="narrow panel plugin">
+      <h1>{title}</h1>
+      {content}
+    </section>
+  )
+}
+
+/** The fields that every form of ours carries. */
+export function Hidden({ xsrf, ...fields }: { xsrf: string; [name: string]: string | undefined }) {
+  return (
+    <>
+      <input type="hidden" name="_xsrf" value={xsrf} />
+      {Object.entries(fields).map(([name, value]) => value !== undefined && <input type="hidden" name={name} value={value} />)}
+    </>
+  )
+}
+
+/** Something went wrong, next to what it is about. Read out at once. */
+export function Alert({ children }: { children?: Child }) {
+  return (
+    <div class="alert" role="alert">
+      {children}
+    </div>
+  )
+}
+
+/** Why a server is not there: what happened, what to do, the engine's own words, its last log lines. */
+export function CauseBox({ cause }: { cause: Cause }) {
+  return (
+    <Alert>
+      <p>
+        <strong>{cause.message}</strong>
+      </p>
+      {cause.hint && <p>{cause.hint}</p>}
+      {cause.exitCode !== undefined && <p>Exit code: {cause.exitCode}</p>}
+      {cause.engine && (
+        <details>
+          <summary>What the engine said</summary>
+          <pre>{cause.engine}</pre>
+        </details>
+      )}
+      {cause.log && cause.log.length > 0 && (
+        <details open>
+          <summary>Last lines of the server’s log</summary>
+          <pre tabindex={0}>{cause.log.join('\n')}</pre>
+        </details>
+      )}
+    </Alert>
+  )
+}
+
+/** "3 minutes ago", exact when pointed at. */
+export function Ago({ at, never = 'never' }: { at: Date | string | null; never?: string }) {
+  if (at === null) return <>{never}</>
+  const when = new Date(at)
+  const ms = Date.now() - when.getTime()
+  return (
+    <time datetime={when.toISOString()} title={when.toUTCString()}>
+      {ms < 60_000 && ms > -60_000 ? 'just now' : ms < 0 ? `in ${spoken(-ms)}` : `${spoken(ms)} ago`}
+    </time>
+  )
+}

@@ -1,0 +1,160 @@
+import { HTTPException } from 'hono/http-exception'
+import type { Core } from '../core.ts'
+import type { LoginResult } from '../identity/logins.ts'
+import { clientAddress, publicHost, publicUrl, withQuery } from './address.ts'
+import type { PageContext } from './environment.ts'
+import { readForm } from './guard.ts'
+import { Alert, Hidden, page } from './layout.tsx'
+import { safeNext } from './next.ts'
+
+type Failure = Pick<Extract<LoginResult, { ok: false }>, 'reason' | 'message' | 'wait'>
+
+/** `login`: the form, or on to `next` for who is signed in. */
+export const showLogin = (core: Core) =>
+  function showLogin(c: PageContext): Response | Promise<Response> {
+    const next = wanted(core, c, c.req.query('next'))
+    return core.sessions.find(c) ? c.redirect(next ?? home(core)) : loginPage(core, c, { next })
+  }
+
+/** `login`, the form sent. A failure shows it again with what was typed, without the password. */
+export const signIn = (core: Core) =>
+  async function signIn(c: PageContext): Promise<Response> {
+    const fields = await readForm(16, c)
+    const next = wanted(core, c, c.req.query('next') ?? fields.get('next'))
+    const methods = core.logins.methods.filter(({ kind }) => kind === 'password')
+    const method = (methods.find(({ plugin }) => plugin.name === fields.get('method')) ?? methods[0])?.plugin.name
+    if (method === undefined) throw new HTTPException(404, { message: 'Nobody signs in with a password here.' })
+    const credentials = { username: fields.get('username') ?? '', password: fields.get('password') ?? '' }
+    const typed = { next, username: credentials.username, method }
+
+    if (!core.xsrf.valid(c, fields.get('_xsrf') ?? undefined)) {
+      const message = 'The form was too old, or cookies are switched off for this site. Please sign in once more.'
+      return loginPage(core, c, { ...typed, failure: { reason: 'denied', message } })
+    }
+    const result = await timed(core, () => core.logins.password(method, credentials, clientAddress(c)))
+    return result.ok ? welcome(core, c, result, method, next) : loginPage(core, c, { ...typed, failure: result })
+  }
+
+/** `login/METHOD`: off to the provider. */
+export const beginLogin = (core: Core) =>
+  async function beginLogin(c: PageContext): Promise<Response> {
+    const { method, callback } = redirecting(core, c)
+    const next = wanted(core, c, c.req.query('next')) ?? home(core)
+    return c.redirect((await core.logins.begin(c, method, callback, next)).href)
+  }
+
+/** `login/METHOD/callback`: the provider sent the browser back. */
+export const finishLogin = (core: Core) =>
+  async function finishLogin(c: PageContext): Promise<Response> {
+    const { method, callback } = redirecting(core, c)
+    const result = await timed(core, () => core.logins.finish(c, method, callback, clientAddress(c)))
+    const next = wanted(core, c, result.next)
+    return result.ok ? welcome(core, c, result, method, next) : loginPage(core, c, { next, failure: result })
+  }
+
+async function welcome(core: Core, c: PageContext, result: LoginResult & { ok: true }, method: string, next: string | undefined) {
+  await core.sessions.open(c, result.user.id, method)
+  return c.redirect(next ?? home(core))
+}
+
+async function timed<R extends LoginResult>(core: Core, ask: () => Promise<R>): Promise<R> {
+  const done = core.metrics.login.startTimer()
+  try {
+    const result = await ask()
+    done({ status: result.ok ? 'success' : 'failure' })
+    return result
+  } catch (error) {
+    done({ status: 'failure' })
+    throw error
+  }
+}
+
+/** The redirecting method that the path names; `oauth_login` and `oauth_callback` stand for the first, as in JupyterHub. */
+function redirecting(core: Core, c: PageContext): { method: string; callback: URL } {
+  const methods = core.logins.methods.filter(({ kind }) => kind === 'redirect').map(({ plugin }) => plugin.name)
+  const named = c.req.param('method')
+  const method = named === undefined ? methods[0] : methods.find(name => name === named)
+  if (!method) throw new HTTPException(404, { message: 'There is no such way to sign in.' })
+  return { method, callback: publicUrl(core, c, named === undefined ? 'oauth_callback' : `login/${method}/callback`) }
+}
+
+const wanted = (core: Core, c: PageContext, next: string | null | undefined) => safeNext(next, publicHost(core, c))
+const home = (core: Core) => `${core.base}hub/home`
+
+const statusOf = { wrong: 403, denied: 403, unavailable: 503, wait: 429 } as const
+
+interface Typed {
+  next?: string | undefined
+  username?: string
+  method?: string
+  failure?: Failure
+}
+
+function loginPage(core: Core, c: PageContext, { next, username = '', method, failure }: Typed) {
+  const xsrf = core.xsrf.token(c)
+  const login = `${core.base}hub/login`
+  const passwords = core.logins.methods.filter(({ kind }) => kind === 'password')
+  const redirects = core.logins.methods.filter(({ kind }) => kind === 'redirect')
+  if (failure?.wait) c.header('Retry-After', String(Math.ceil(failure.wait)))
+  return page(
+    core,
+    c,
+    { title: 'Sign in', status: failure ? statusOf[failure.reason] : 200 },
+    <section class="narrow panel login">
+      <img class="mark" src={`${core.base}hub/logo`} alt="" width="56" height="56" />
+      <h1>Sign in to {core.settings.branding.name}</h1>
+      <p class="notice" id="insecure" hidden>
+        This page came over an unencrypted connection. Others may read what you type: ask your administrator for the https
+        address.
+      </p>
+      {failure && (
+        <Alert>
+          <p>{failure.message}</p>
+          {failure.wait && (
+            <p>
+              You can try again in <span data-countdown={Math.ceil(failure.wait)}>{Math.ceil(failure.wait)}</span> s.
+            </p>
+          )}
+        </Alert>
+      )}
+      {passwords.map(({ plugin, label }) => {
+        const again = plugin.name === (method ?? passwords[0]?.plugin.name)
+        return (
+          <form method="post" action={withQuery(login, { next })}>
+            <Hidden xsrf={xsrf} method={plugin.name} />
+            <label>
+              User name
+              <input
+                name="username"
+                required
+                maxlength={255}
+                autocomplete="username"
+                autocapitalize="none"
+                spellcheck={false}
+                autofocus={again && username === ''}
+                value={again ? username.slice(0, 255) : ''}
+              />
+            </label>
+            <label>
+              Password
+              <input
+                name="password"
+                type="password"
+                required
+                autocomplete="current-password"
+                autofocus={again && username !== ''}
+              />
+            </label>
+            <button type="submit">{label}</button>
+          </form>
+        )
+      })}
+      {passwords.length > 0 && redirects.length > 0 && <p class="or">or</p>}
+      {redirects.map(({ plugin, label }) => (
+        <a class="button" href={withQuery(`${login}/${plugin.name}`, { next })}>
+          {label}
+        </a>
+      ))}
+    </section>,
+  )
+}

@@ -1,0 +1,54 @@
+import { once } from 'node:events'
+import { HTTPException } from 'hono/http-exception'
+import type { Core } from '../core.ts'
+import { messageOf } from '../errors.ts'
+import type { Caller } from '../plugin.ts'
+import type { PageContext } from './environment.ts'
+import { readForm } from './guard.ts'
+import { bearer, demand } from './rights.ts'
+
+/** `health`: the hub answers. With `?full`, for who may read about the hub: what each plugin says about itself. */
+export const health = (core: Core) =>
+  async function health(c: PageContext): Promise<Response> {
+    if (c.req.query('full') === undefined) return c.body(null, 200)
+    demand(anyone(core, c), ['read:hub'])
+    const asked = core.plugins.filter(plugin => plugin.health)
+    const results = await Promise.all(
+      asked.map(async plugin => {
+        try {
+          const signal = AbortSignal.timeout(5000)
+          await Promise.race([plugin.health?.(signal), once(signal, 'abort').then(() => signal.throwIfAborted())])
+          return [plugin.name, 'ok'] as const
+        } catch (error) {
+          return [plugin.name, messageOf(error)] as const
+        }
+      }),
+    )
+    const { engine } = core.servers
+    const well = engine.ok && results.every(([, result]) => result === 'ok')
+    return c.json({ engine: engine.ok ? 'ok' : engine.why, plugins: Object.fromEntries(results) }, well ? 200 : 503)
+  }
+
+/** `metrics`: for Prometheus, by token or signed in. */
+export const metrics = (core: Core) =>
+  async function metrics(c: PageContext): Promise<Response> {
+    demand(anyone(core, c), ['read:metrics'])
+    return c.body(await core.metrics.register.metrics(), 200, { 'Content-Type': core.metrics.register.contentType })
+  }
+
+/** `security/csp-report`: what a browser refused to load. */
+export const cspReport = (core: Core) =>
+  async function cspReport(c: PageContext): Promise<Response> {
+    if (!core.sessions.find(c)) throw new HTTPException(403, { message: 'You are not signed in.' })
+    await readForm(16, c)
+    core.log.debug('a browser refused something by the content security policy', { report: (await c.req.text()).slice(0, 1000) })
+    return c.body(null, 200)
+  }
+
+function anyone(core: Core, c: PageContext): Caller {
+  const byToken = bearer(core, c)
+  if (byToken) return byToken
+  const session = core.sessions.find(c)
+  if (!session) throw new HTTPException(403, { message: 'Missing or invalid credentials.' })
+  return core.tokens.caller(session.owner)
+}

@@ -1,0 +1,103 @@
+import { setTimeout as pause } from 'node:timers/promises'
+import { HTTPException } from 'hono/http-exception'
+import type { Core } from '../core.ts'
+import type { Caller } from '../plugin.ts'
+import type { Server } from '../servers/server.ts'
+import { sent, serverPage } from './address.ts'
+import { serverLabel } from './card.tsx'
+import type { PageContext } from './environment.ts'
+import { wantsJson } from './errors.tsx'
+import { greet, toLogin, whoIs } from './guard.ts'
+import { page } from './layout.tsx'
+import { bearer, missing } from './rights.ts'
+
+/** So many redirects in a row between hub and server are a loop. */
+const limit = 4
+
+/**
+ * `user/NAME/…`: a request for a server came to the hub, so the server's route is not there. Notebooks' scripts end up here
+ * as well as people, so both get an answer that they understand (contract 7.2). Takes a token too, and is no activity.
+ */
+export const stopped = (core: Core) =>
+  async function stopped(c: PageContext): Promise<Response> {
+    const caller = await whoever(core, c)
+    if (!caller) return toLogin(core, c)
+
+    const [user = '', first = ''] = segments(core, c)
+    if (!caller.allows('access:servers', { user, server: '' }) && !caller.allows('access:servers', { user, server: first }))
+      throw missing()
+    const owner = core.users.get(user)
+    const server = owner && ((first && core.servers.get(owner, first)) || core.servers.get(owner, ''))
+    if (!server) throw missing()
+
+    const at = { user, name: server.ref.name }
+    const { uri } = sent(c)
+    const start = serverPage(core, 'spawn', at)
+    if (c.req.method === 'GET' && server.ready) return backToServer(core, c, server)
+    if (c.req.method !== 'GET' || wantsJson(core, c)) {
+      const where = core.url ? new URL(start, core.url).href : start
+      const message = `JupyterHub server no longer running at ${server.path}. Restart the server at ${where}`
+      return c.json({ message }, 424)
+    }
+    if (server.pending !== null || server.failure) return c.redirect(serverPage(core, 'spawn-pending', at, { next: uri }), 303)
+
+    const label = serverLabel(server, caller)
+    return page(
+      core,
+      c,
+      { title: `${label} is not running`, status: 424 },
+      <section class="narrow">
+        <h1>{label} is not running</h1>
+        <p>Your files are safe. Start it, and you come back to the page that you asked for.</p>
+        <div class="actions">
+          {caller.allows('start:servers', { user, server: at.name }) && (
+            <a class="button primary" href={serverPage(core, 'spawn', at, { next: uri })} data-keep-hash>
+              Start
+            </a>
+          )}
+          <a class="button" href={`${core.base}hub/home`}>
+            To my servers
+          </a>
+        </div>
+      </section>,
+    )
+  }
+
+/** The route has come back in the meantime, or the browser does not get there: count, wait longer each time, then say so. */
+async function backToServer(core: Core, c: PageContext, server: Server): Promise<Response> {
+  const round = Number(c.req.query('redirects') ?? 0) || 0
+  if (round >= limit) {
+    core.log.warn('requests for a running server come to the hub', { user: server.owner.name, server: server.ref.name })
+    throw new HTTPException(500, {
+      message: 'Redirect loop detected. Your server runs, but your browser does not reach it. Stop it, and start it again.',
+    })
+  }
+  if (round > 0) {
+    await pause(Math.min(2 ** round, 10) * 1000, undefined, { signal: core.closing })
+    await core.servers.check(server)
+  }
+  const { path, query } = sent(c)
+  const parameters = query.replace(/([?&])redirects=[^&]*&?/g, '$1').replace(/[?&]$/, '')
+  const below = path.slice(`${core.base}hub/`.length)
+  return c.redirect(`${core.base}${below}${parameters}${parameters ? '&' : '?'}redirects=${round + 1}`)
+}
+
+/** By token or by cookie; a cookie-authenticated change needs `_xsrf`. */
+async function whoever(core: Core, c: PageContext): Promise<Caller | undefined> {
+  const byToken = bearer(core, c)
+  if (byToken) return byToken
+  const visitor = await whoIs(core, c)
+  if (!visitor || (c.req.method !== 'GET' && !core.xsrf.valid(c))) return undefined
+  greet(core, c, visitor)
+  return c.get('caller')
+}
+
+/** What is behind `user/`, each decoded once. */
+function segments(core: Core, c: PageContext): string[] {
+  try {
+    return sent(c).path.slice(`${core.base}hub/user/`.length).split('/').map(decodeURIComponent)
+  } catch {
+    // A broken percent-encoding names nobody.
+    throw missing()
+  }
+}

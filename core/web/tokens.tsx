@@ -1,0 +1,221 @@
+import type { Core } from '../core.ts'
+import { milliseconds } from '../duration.ts'
+import { HubError } from '../errors.ts'
+import type { TokenRecord, UserRecord } from '../store/records.ts'
+import type { PageContext } from './environment.ts'
+import { Ago, Hidden, page } from './layout.tsx'
+import { demand } from './rights.ts'
+
+/** `token`: what acts in the visitor's name: tokens made here or by the API, and applications signed in to. */
+export const showTokens = (core: Core) =>
+  function showTokens(c: PageContext): Response | Promise<Response> {
+    demand(c.get('caller'), ['read:tokens'], { user: c.get('visitor')?.name ?? '' })
+    return tokensPage(core, c)
+  }
+
+/** `token`, the form sent: makes a token and shows it, this once. */
+export const createToken = (core: Core) =>
+  async function createToken(c: PageContext): Promise<Response> {
+    const visitor = c.get('visitor') as UserRecord
+    demand(c.get('caller'), ['tokens'], { user: visitor.name })
+    const fields = c.get('fields')
+    const preset = presets.find(({ name }) => name === fields.get('scopes'))
+    const expiry = expiries.find(([value]) => value === fields.get('expires'))
+    const note = (fields.get('note') ?? '').trim()
+    if (!preset || !expiry || note.length > 200) throw new HubError('invalid', 'Choose from the lists, and write a shorter note.')
+    const { secret } = await core.tokens.create(visitor.id, {
+      kind: 'api',
+      note: note || 'Made on the tokens page',
+      scopes: [...preset.scopes],
+      expires: expiry[0] === '' ? null : milliseconds(expiry[0]),
+    })
+    return tokensPage(core, c, secret)
+  }
+
+/** `token/revoke`, the form sent: one token, or all that an application has. */
+export const revokeToken = (core: Core) =>
+  async function revokeToken(c: PageContext): Promise<Response> {
+    const visitor = c.get('visitor') as UserRecord
+    demand(c.get('caller'), ['tokens'], { user: visitor.name })
+    const fields = c.get('fields')
+    const client = fields.get('client')
+    const id = Number(fields.get('id'))
+    await core.tokens.revoke(visitor.id, token =>
+      client === null ? token.kind === 'api' && token.id === id : ofClient(token, client),
+    )
+    return c.redirect(`${core.base}hub/token`, 303)
+  }
+
+const ofClient = (token: TokenRecord, client: string) => token.kind === 'oauth' && token.client === client
+
+const presets = [
+  { name: 'servers', label: 'See, start and stop my servers', scopes: ['servers!user'] },
+  { name: 'access', label: 'Use my servers while they run', scopes: ['access:servers!user'] },
+  { name: 'read', label: 'Read who I am and my groups', scopes: ['read:users!user'] },
+  { name: 'all', label: 'Everything that I may do', scopes: ['inherit'] },
+] as const
+
+const expiries = [
+  ['1h', '1 hour'],
+  ['1d', '1 day'],
+  ['7d', '1 week'],
+  ['30d', '30 days'],
+  ['90d', '90 days'],
+  ['365d', '1 year'],
+  ['', 'Never'],
+] as const
+
+function tokensPage(core: Core, c: PageContext, secret?: string) {
+  const visitor = core.users.byId((c.get('visitor') as UserRecord).id)
+  const xsrf = core.xsrf.token(c)
+  const action = `${core.base}hub/token`
+  const now = Date.now()
+  const valid = (visitor?.tokens ?? []).filter(({ expires }) => expires === null || Date.parse(expires) > now)
+  const own = valid.filter(({ kind }) => kind === 'api')
+  const clients = new Map<string, TokenRecord[]>()
+  for (const token of valid)
+    if (token.kind === 'oauth' && token.client !== null) clients.set(token.client, [...(clients.get(token.client) ?? []), token])
+  return page(
+    core,
+    c,
+    { title: 'Tokens', wide: true },
+    <>
+      <h1>Tokens</h1>
+      <p>A token lets a program act in your name. Who has it can do what it allows, so give it to nobody else.</p>
+      {secret && (
+        <section class="panel made" aria-labelledby="made">
+          <h2 id="made">Your new token</h2>
+          <p>Copy it now. It is not shown again.</p>
+          <p class="row">
+            <input id="secret" readonly value={secret} aria-label="The new token" size={48} />
+            <button type="button" data-copy="secret" hidden>
+              Copy
+            </button>
+          </p>
+          <p role="status" id="copied" />
+        </section>
+      )}
+      <form class="panel row" method="post" action={action}>
+        <Hidden xsrf={xsrf} />
+        <label>
+          What it is for
+          <input name="note" maxlength={200} autocomplete="off" />
+        </label>
+        <label>
+          It may
+          <select name="scopes">
+            {presets.map(({ name, label }) => (
+              <option value={name}>{label}</option>
+            ))}
+          </select>
+        </label>
+        <label>
+          Valid for
+          <select name="expires">
+            {expiries.map(([value, label]) => (
+              <option value={value} selected={value === '30d'}>
+                {label}
+              </option>
+            ))}
+          </select>
+        </label>
+        <button class="primary" type="submit">
+          Make a token
+        </button>
+      </form>
+      <h2>Your tokens</h2>
+      {own.length === 0 ? (
+        <p class="muted">You have none.</p>
+      ) : (
+        <table>
+          <thead>
+            <tr>
+              <th scope="col">For</th>
+              <th scope="col">It may</th>
+              <th scope="col">Last used</th>
+              <th scope="col">Made</th>
+              <th scope="col">Ends</th>
+              <td />
+            </tr>
+          </thead>
+          <tbody>
+            {own.map(token => (
+              <tr>
+                <th scope="row">{token.note}</th>
+                <td data-label="It may">{allowed(token)}</td>
+                <td data-label="Last used">
+                  <Ago at={token.lastActivity} />
+                </td>
+                <td data-label="Made">
+                  <Ago at={token.created} />
+                </td>
+                <td data-label="Ends">
+                  <Ago at={token.expires} />
+                </td>
+                <td>
+                  <Revoke action={action} xsrf={xsrf} id={String(token.id)} what={token.note} />
+                </td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      )}
+      <h2>Signed in to</h2>
+      {clients.size === 0 ? (
+        <p class="muted">No application acts in your name now.</p>
+      ) : (
+        <table>
+          <thead>
+            <tr>
+              <th scope="col">Application</th>
+              <th scope="col">Last used</th>
+              <th scope="col">Since</th>
+              <td />
+            </tr>
+          </thead>
+          <tbody>
+            {[...clients].map(([client, tokens]) => (
+              <tr>
+                <th scope="row">{core.oauth.client(client)?.description ?? client}</th>
+                <td data-label="Last used">
+                  <Ago at={latest(tokens)} />
+                </td>
+                <td data-label="Since">
+                  <Ago at={tokens[0]?.created ?? null} />
+                </td>
+                <td>
+                  <Revoke action={action} xsrf={xsrf} client={client} what={core.oauth.client(client)?.description ?? client} />
+                </td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      )}
+    </>,
+  )
+}
+
+function Revoke({ action, what, ...fields }: { action: string; what: string; xsrf: string; id?: string; client?: string }) {
+  return (
+    <details class="confirm">
+      <summary aria-label={`Revoke ${what}`}>Revoke</summary>
+      <form method="post" action={`${action}/revoke`}>
+        <p>What uses it stops working at once.</p>
+        <Hidden {...fields} />
+        <button class="danger" type="submit">
+          Yes, revoke
+        </button>
+      </form>
+    </details>
+  )
+}
+
+const allowed = ({ scopes }: TokenRecord) =>
+  presets.find(preset => preset.scopes.join() === scopes.join())?.label ?? (scopes.join(', ') || 'Read who I am')
+
+const latest = (tokens: readonly TokenRecord[]) =>
+  tokens
+    .map(({ lastActivity }) => lastActivity)
+    .filter(at => at !== null)
+    .sort()
+    .at(-1) ?? null

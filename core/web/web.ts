@@ -1,0 +1,107 @@
+import type { Hono, MiddlewareHandler } from 'hono'
+import type { ContentfulStatusCode } from 'hono/utils/http-status'
+import type { Core } from '../core.ts'
+import type { Plugin } from '../plugin.ts'
+import { addUsers, deleteUser, setAdmin, showAdmin } from './admin.tsx'
+import { dressed } from './dressed.ts'
+import type { WebEnv } from './environment.ts'
+import { errorPage, unknownPage } from './errors.tsx'
+import { cardEvents, signedInStream, startEvents } from './events.tsx'
+import { checked, form, navigated, signedIn } from './guard.ts'
+import { addServer, home, root } from './home.tsx'
+import { page, pluginContent } from './layout.tsx'
+import { beginLogin, finishLogin, showLogin, signIn } from './login.tsx'
+import { signOut } from './logout.ts'
+import { cspReport, health, metrics } from './machine.ts'
+import { pending } from './pending.tsx'
+import { toHub, userRedirect } from './redirects.ts'
+import { showStart, start } from './start.tsx'
+import { asset, logo } from './static.ts'
+import { removeServer, stop } from './stop.ts'
+import { stopped } from './stopped.tsx'
+import { createToken, revokeToken, showTokens } from './tokens.tsx'
+
+/**
+ * The hub's pages: everything under the base that no server's route and no API endpoint takes. Mount it at `/`, behind the
+ * API, which has `createAuthorize` in it.
+ */
+export function createWeb(core: Core): Hono<WebEnv> {
+  const app = dressed(core)
+  const hub = (path: string) => `${core.base}hub/${path}`
+  const visitor = signedIn(core)
+  const streaming = signedInStream(core)
+  const fields = form(core)
+
+  // for everyone, programs too
+  app.get(hub('health'), health(core))
+  app.get(hub('metrics'), metrics(core))
+  app.get(hub('logo'), logo(core))
+  app.get(hub('static/:file'), asset)
+  app.get(hub('error/:code'), errorPage(core))
+  app.post(hub('security/csp-report'), cspReport(core))
+
+  // in and out
+  app.get(hub('login'), navigated, showLogin(core))
+  app.post(hub('login'), navigated, signIn(core))
+  app.get(hub('login/:method'), navigated, beginLogin(core))
+  app.get(hub('login/:method/callback'), navigated, finishLogin(core))
+  app.get(hub('oauth_login'), navigated, beginLogin(core))
+  app.get(hub('oauth_callback'), navigated, finishLogin(core))
+  app.get(hub('logout'), navigated, signOut(core))
+
+  // the visitor's servers, and others' by right
+  app.get(hub(''), navigated, visitor, root(core))
+  app.get(hub('home'), navigated, visitor, home(core))
+  app.post(hub('home'), navigated, visitor, fields, addServer(core))
+  app.get(hub('events'), streaming, cardEvents(core))
+  for (const server of ['', '/:user', '/:user/:server']) {
+    app.get(hub(`spawn${server}`), navigated, visitor, showStart(core))
+    app.post(hub(`spawn${server}`), navigated, visitor, fields, start(core))
+  }
+  for (const server of ['/:user', '/:user/:server']) {
+    app.get(hub(`spawn-pending${server}`), navigated, visitor, pending(core))
+    app.get(hub(`events${server}`), streaming, startEvents(core))
+    app.post(hub(`stop${server}`), navigated, visitor, fields, stop(core))
+  }
+  app.post(hub('delete/:user/:server'), navigated, visitor, fields, removeServer(core))
+
+  // a server that is not there
+  app.all(hub('user/*'), stopped(core))
+  app.get(hub('user-redirect/*'), navigated, visitor, userRedirect(core))
+
+  // tokens
+  app.get(hub('token'), navigated, visitor, showTokens(core))
+  app.post(hub('token'), navigated, visitor, fields, createToken(core))
+  app.post(hub('token/revoke'), navigated, visitor, fields, revokeToken(core))
+
+  // administration
+  app.get(hub('admin'), navigated, visitor, showAdmin(core))
+  app.post(hub('admin/users'), navigated, visitor, fields, addUsers(core))
+  app.post(hub('admin/users/:user/admin'), navigated, visitor, fields, setAdmin(core))
+  app.post(hub('admin/users/:user/delete'), navigated, visitor, fields, deleteUser(core))
+
+  // plugins' own pages
+  for (const plugin of core.plugins) {
+    const place = hub(`x/${plugin.name}`)
+    if (plugin.welcome || plugin.web) app.use(`${place}/*`, checked(core), framed(core, plugin))
+    if (plugin.welcome) app.route(place, plugin.welcome)
+    if (plugin.web) app.use(`${place}/*`, visitor).route(place, plugin.web)
+  }
+
+  // everything else
+  app.get(`${core.base}hub`, toHub(core))
+  app.all(hub('*'), unknownPage)
+  app.all('*', toHub(core))
+  return app
+}
+
+/** What a plugin's page finds in its context beside the visitor. */
+const framed = (core: Core, plugin: Plugin): MiddlewareHandler<WebEnv> =>
+  async function framed(c, next) {
+    c.set('log', core.log.with({ plugin: plugin.name }))
+    c.set('xsrf', core.xsrf.token(c))
+    c.set('page', (title, content, status = 200) =>
+      page(core, c, { title, status: status as ContentfulStatusCode }, pluginContent(title, content)),
+    )
+    await next()
+  }

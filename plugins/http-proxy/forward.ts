@@ -1,0 +1,240 @@
+import { type ClientRequest, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
+import type { Socket } from 'node:net'
+import httpProxy from 'http-proxy'
+import { only, type Upstream } from './upstream.ts'
+
+/*
+ * http-proxy 1.18.1 moves the bytes. By itself it lets requests be smuggled, crashes on a reset, and leaks connections;
+ * what is here keeps it from that. Each guard has its test in test/http-proxy-guards.test.ts.
+ */
+
+/** Milliseconds for the answer to an upgrade. A Jupyter server answers when its kernel has, and waits 60 s for that. */
+const upgradeTime = 90_000
+/** Milliseconds that a connection may take for the rest of what is being written to it, each time something moves. */
+const lingerTime = 10_000
+
+/** What goes with one request on its way. */
+export interface Passage {
+  upstream: Upstream
+  /** Change the headers of the answer before the client gets them. */
+  answer?(headers: IncomingHttpHeaders): void
+  /** The client is active: it sends, or it was served. */
+  active?(): void
+}
+
+export interface Forwarder {
+  /**
+   * Pass a request on and its answer back. Resolves when the client is served or has left. Resolves with an error when the
+   * server did not answer; then nothing has been sent to the client. Never rejects.
+   */
+  web(req: IncomingMessage, res: ServerResponse, passage: Passage): Promise<Error | undefined>
+  /** The same for an upgrade to a WebSocket, but a client whose server did not answer has been told so: a bare 503. */
+  ws(req: IncomingMessage, socket: Socket, head: Buffer, passage: Passage): Promise<Error | undefined>
+}
+
+interface Sent extends Passage {
+  outgoing?: ClientRequest
+  answered?: boolean
+}
+
+export function forwarder(): Forwarder {
+  const kernel = httpProxy.createProxyServer({ toProxy: true })
+  const passes = kernel as typeof kernel & { webPasses: { name: string }[] }
+  // it takes the framing off a chunked DELETE and pipes the body all the same: the body is then the next request
+  passes.webPasses = passes.webPasses.filter(pass => pass.name !== 'deleteLength')
+  const sent = new WeakMap<IncomingMessage, Sent>()
+
+  kernel.on('proxyReq', (outgoing, req, res) => {
+    const passage = sent.get(req)!
+    passage.outgoing = outgoing
+    // as it was routed: http-proxy merges slashes
+    outgoing.path = req.url!
+    res.once('close', () => {
+      if (!res.writableFinished || !req.complete) outgoing.destroy()
+    })
+    if (!hasBody(req)) return
+    req.on('data', () => passage.active?.())
+    // the server may have its say before the client sends any of it
+    setImmediate(() => outgoing.flushHeaders())
+  })
+
+  kernel.on('proxyRes', (answer, req, res) => {
+    const passage = sent.get(req)!
+    passage.answered = true
+    answer.once('close', () => {
+      if (!answer.complete) res.destroy()
+    })
+    answer.statusMessage = reason(answer)
+    if (answer.statusCode! < 200 || answer.statusCode! > 599) answer.statusCode = 502
+    dropHopByHop(answer.headers)
+    delete answer.headers['transfer-encoding']
+    // http-proxy would say keep-alive to those who asked for close
+    answer.headers.connection = res.shouldKeepAlive ? 'keep-alive' : 'close'
+    passage.answer?.(answer.headers)
+    res.once('finish', () => {
+      if (res.statusCode < 300) passage.active?.()
+    })
+    // an event stream is open when its headers are there; what has a body by now is sent with it in one piece
+    setImmediate(() => {
+      if (!res.headersSent && !res.destroyed) res.flushHeaders()
+    })
+  })
+
+  kernel.on('proxyReqWs', (outgoing, req, socket) => {
+    const passage = sent.get(req)!
+    outgoing.path = req.url!
+    const deadline = setTimeout(() => outgoing.destroy(new Error(`no answer to an upgrade after ${upgradeTime} ms`)), upgradeTime)
+    outgoing.once('close', () => clearTimeout(deadline))
+    socket.once('close', () => outgoing.destroy())
+    outgoing.once('response', answer => {
+      passage.answered = true
+      // http-proxy would pass a chunked body on without its framing; to it this answer is none of its business
+      Object.assign(answer, { upgrade: true })
+      dropHopByHop(answer.headers)
+      delete answer.headers['transfer-encoding']
+      passage.answer?.(answer.headers)
+      decline(answer, socket)
+    })
+    outgoing.once('upgrade', (answer, server) => {
+      passage.answered = true
+      clearTimeout(deadline)
+      passage.answer?.(answer.headers)
+      socket.removeListener('readable', notice)
+      tie(socket, server)
+      tie(server, socket)
+      if (passage.active) socket.on('data', passage.active)
+    })
+  })
+
+  /** Resolves with undefined once there is an answer or nobody to give it to, with an error when there is none. */
+  const attempt = (passage: Sent, client: ServerResponse | Socket, go: (failed: (error: Error) => void) => void) =>
+    new Promise<Error | undefined>(resolve => {
+      client.once('close', () => resolve(undefined))
+      const failed = (error: Error) => resolve(passage.answered || client.destroyed ? undefined : error)
+      try {
+        go(failed)
+      } catch (error) {
+        failed(error as Error)
+      }
+    })
+
+  return {
+    async web(req, res, given) {
+      const { upstream } = given
+      const { target } = upstream
+      const passage: Sent = { ...given }
+      const gone = new AbortController()
+      res.once('close', () => gone.abort())
+      res.once('finish', () => {
+        if (!req.complete) drain(req)
+      })
+      sent.set(req, passage)
+      dropHopByHop(req.headers)
+      const send = (agent: Upstream['kept']) => attempt(passage, res, failed => kernel.web(req, res, { target, agent }, failed))
+
+      // The server may close a kept connection in the moment it is used. What may be sent twice goes again on a new one,
+      // everything else never travels on a kept one.
+      const repeatable = (req.method === 'GET' || req.method === 'HEAD') && !hasBody(req)
+      let failure: Error | undefined
+      if (repeatable) {
+        failure = await send(upstream.kept)
+        if (!failure || !(passage.outgoing?.reusedSocket || upstream.patient)) return failure
+      }
+      for (let tries = repeatable && upstream.patient ? 2 : 1; tries > 0; tries--) {
+        try {
+          failure = await send(only(await upstream.dial(gone.signal)))
+        } catch (error) {
+          return gone.signal.aborted ? undefined : (error as Error)
+        }
+        if (!failure) return
+      }
+      return failure
+    },
+
+    async ws(req, socket, head, given) {
+      const { upstream } = given
+      const passage: Sent = { ...given }
+      const gone = new AbortController()
+      socket.once('close', () => gone.abort())
+      socket.once('end', () => {
+        if (!passage.answered) socket.destroy()
+      })
+      // a client that leaves is noticed only while somebody reads
+      socket.on('readable', notice)
+      sent.set(req, passage)
+      dropHopByHop(req.headers)
+      Object.assign(req.headers, { connection: 'Upgrade', upgrade: 'websocket' })
+      try {
+        const agent = only(await upstream.dial(gone.signal))
+        return await attempt(passage, socket, failed =>
+          kernel.ws(req, socket, head, { target: upstream.target, agent }, error => {
+            // at once: http-proxy ends the socket as soon as this returns
+            if (!passage.answered) refuse(socket, 503)
+            failed(error)
+          }),
+        )
+      } catch (error) {
+        refuse(socket, 503)
+        return gone.signal.aborted ? undefined : (error as Error)
+      }
+    },
+  }
+}
+
+/** Reads nothing, but lets the end of the stream be seen. */
+function notice(this: Socket) {
+  this.read(0)
+}
+
+/** Does this message announce a body? */
+const hasBody = ({ headers }: IncomingMessage) =>
+  headers['transfer-encoding'] !== undefined || (headers['content-length'] !== undefined && headers['content-length'] !== '0')
+
+/**
+ * Take off what is said between two neighbours only. What `Connection` lists is not looked at: a client could list what
+ * this proxy adds, and the server would never see it.
+ */
+function dropHopByHop(headers: IncomingHttpHeaders) {
+  for (const name of ['connection', 'keep-alive', 'proxy-connection', 'te', 'trailer', 'upgrade', 'http2-settings', 'expect']) {
+    delete headers[name]
+  }
+}
+
+/** The words beside the status; Node throws on what may not stand there. */
+const reason = ({ statusMessage = '' }: IncomingMessage) => (/[^\t\x20-\x7e\x80-\xff]/.test(statusMessage) ? '' : statusMessage)
+
+/** The client was answered while it still sends: let it see the answer before the connection goes. */
+function drain(req: IncomingMessage) {
+  req.unpipe()
+  req.resume()
+  const deadline = setTimeout(() => req.socket.destroy(), lingerTime)
+  for (const event of ['end', 'close']) req.once(event, () => clearTimeout(deadline))
+}
+
+/** An answer that is no upgrade: give it to the client, and close. */
+function decline(answer: IncomingMessage, socket: Socket) {
+  const lines = Object.entries(answer.headers).flatMap(([name, value]) => [value ?? []].flat().map(one => `${name}: ${one}\r\n`))
+  socket.write(`HTTP/1.1 ${answer.statusCode} ${reason(answer)}\r\n${lines.join('')}connection: close\r\n\r\n`, 'latin1')
+  answer.pipe(socket)
+  answer.once('close', () => (answer.complete ? leave(socket) : socket.destroy()))
+}
+
+/** Two halves of a WebSocket live and die together. */
+function tie(one: Socket, other: Socket) {
+  one.on('error', () => other.destroy())
+  one.once('end', () => leave(other))
+  one.once('close', () => leave(other))
+}
+
+/** Answer an upgrade with a bare status, and close. */
+export function refuse(socket: Socket, status: number) {
+  if (socket.writable)
+    socket.write(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`)
+  leave(socket)
+}
+
+/** Close once all is written; a peer that does not read gets no more than a while. */
+function leave(socket: Socket) {
+  socket.setTimeout(lingerTime, () => socket.destroy())
+  socket.destroySoon()
+}

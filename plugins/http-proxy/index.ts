@@ -1,0 +1,63 @@
+import { BlockList, isIP } from 'node:net'
+import { duration, type Plugin, parseOptions, type RouteApi } from 'swarmhub'
+import { z } from 'zod'
+import { routeClient } from './client.ts'
+import { serve } from './front.ts'
+
+const subnet = z
+  .string()
+  .refine(text => readSubnet(text) !== undefined, 'expected an address or a network, such as "10.0.0.2" or "10.0.0.0/8"')
+
+const schema = z.strictObject({
+  /** 0: one that is free. */
+  port: z.int().min(0).max(65_535).default(8000),
+  host: z.string().min(1).default('0.0.0.0'),
+  /** Paths of PEM files. */
+  tls: z.strictObject({ key: z.string().min(1), cert: z.string().min(1) }).optional(),
+  /** The proxies in front of this one: how many, or their addresses. Only their X-Forwarded headers are believed. */
+  trustedProxies: z.union([z.int().nonnegative(), z.array(subnet)]).default(0),
+  /** How long requests under way may take when the front is told to end. */
+  grace: duration().prefault('10s'),
+})
+
+/** What `httpProxy` takes. */
+export type HttpProxyOptions = z.input<typeof schema>
+
+/** The proxy of the embedded front: HTTP and WebSocket through the package http-proxy, its routes by a CHP-compatible API. */
+export const httpProxy = (options: HttpProxyOptions = {}) => {
+  const { port, host, tls, trustedProxies, grace } = parseOptions('httpProxy', schema, options)
+  const trust = typeof trustedProxies === 'number' ? trustedProxies : listOf(trustedProxies)
+  const listens = { host, port, tls: tls !== undefined }
+  let api: RouteApi | undefined
+
+  return {
+    name: 'http-proxy',
+    proxy: {
+      listens,
+      async serve(front, ctx) {
+        const served = await serve({ host, port, tls, trust, grace }, front, ctx)
+        listens.port = served.port
+        return served.close
+      },
+      connect(to) {
+        api = to
+      },
+      ...routeClient(() => api),
+    },
+  } satisfies Plugin
+}
+
+function listOf(subnets: string[]): BlockList {
+  const list = new BlockList()
+  for (const { address, bits, family } of subnets.map(text => readSubnet(text)!)) list.addSubnet(address, bits, family)
+  return list
+}
+
+function readSubnet(text: string) {
+  const [address = '', length, ...rest] = text.split('/')
+  const version = isIP(address)
+  const all = version === 6 ? 128 : 32
+  const bits = length === undefined ? all : /^\d{1,3}$/.test(length) ? Number(length) : Number.NaN
+  if (version === 0 || rest.length > 0 || !(bits <= all)) return undefined
+  return { address, bits, family: version === 6 ? ('ipv6' as const) : ('ipv4' as const) }
+}

@@ -1,0 +1,132 @@
+import { type Context, HubError, isHubError, messageOf } from 'swarmhub'
+import { z } from 'zod'
+import type { Docker } from '../docker/client.ts'
+import { jsonLines } from '../docker/lines.ts'
+import { secretFile } from './service.ts'
+
+/** What is read of an image. */
+const imageShape = z.object({
+  RepoDigests: z.array(z.string()).nullish(),
+  Config: z.object({ Cmd: z.array(z.string()).nullish(), Entrypoint: z.array(z.string()).nullish() }).nullish(),
+})
+type Image = z.output<typeof imageShape>
+
+/** What a service is told to run. */
+export interface Run {
+  /** Stands in for the ENTRYPOINT. */
+  Command?: readonly string[]
+  /** Stand in for the CMD. */
+  Args?: readonly string[]
+  /** Does it need an init? Not when the image brings one. */
+  init: boolean
+}
+
+/** How long a tag is taken for the digest that it was found to have, milliseconds. */
+const fresh = 300_000
+
+/** What notebook images are started by, first the scripts of Jupyter's own images. */
+const usual = ['start-notebook.py', 'start-notebook.sh', 'start-singleuser.py', 'start-singleuser.sh', 'jupyterhub-singleuser']
+
+/** Finds out about images, through the engine. */
+export function images(docker: Docker) {
+  const digests = new Map<string, { at: number; pinned: string }>()
+
+  const inspect = (name: string, signal: AbortSignal): Promise<Image | undefined> =>
+    docker.ask({ path: `/images/${name}/json` }, imageShape, signal).catch(error => {
+      if (isHubError(error) && error.code === 'missing') return undefined
+      throw error
+    })
+
+  /** Gets it onto the hub's own engine. */
+  async function pull(name: string, ctx: Context): Promise<void> {
+    const layers = new Map<string, { current: number; total: number }>()
+    const query = { fromImage: name, ...(!/@|:[^/]*$/.test(name) && { tag: 'latest' }) }
+    const deadline = 60_000
+    for await (const line of jsonLines(
+      await docker.open({ method: 'POST', path: '/images/create', query, deadline }, ctx.signal),
+    )) {
+      const { error, id = '', progressDetail } = pullLine.catch({}).parse(line)
+      if (error) throw new HubError('unavailable', `The image ${name} could not be pulled: ${error}`)
+      if (progressDetail?.current === undefined || !progressDetail.total) continue
+      layers.set(id, { current: progressDetail.current, total: progressDetail.total })
+      const sum = (key: 'current' | 'total') => [...layers.values()].reduce((all, layer) => all + layer[key], 0)
+      ctx.progress(`Getting the image ${name}`, Math.floor((100 * sum('current')) / sum('total')))
+    }
+  }
+
+  async function pulled(name: string, ctx: Context): Promise<Image | undefined> {
+    try {
+      await pull(name, ctx)
+      return await inspect(name, ctx.signal)
+    } catch (error) {
+      ctx.signal.throwIfAborted()
+      ctx.log.warn('the command of an image is not known: one of the usual ones is taken', {
+        image: name,
+        error: messageOf(error),
+      })
+      return undefined
+    }
+  }
+
+  return {
+    /**
+     * The image by its digest, so that every node runs the same one and none asks the registry for what it has. As it is when it was built
+     * here, or when no registry can be asked.
+     */
+    async pinned(name: string, { signal, log }: Context): Promise<string> {
+      if (/@sha256:|^sha256:/.test(name)) return name
+      const known = digests.get(name)
+      if (known && performance.now() - known.at < fresh) return known.pinned
+      const local = await inspect(name, signal)
+      // Built or loaded here. A registry may have another one under this name.
+      if (local && !local.RepoDigests?.length) return name
+      // Credentials for the registry will go into this request and into that which makes the service.
+      const request = { path: `/distribution/${name}/json`, deadline: 5000 }
+      const digest = await docker.ask(request, distribution, signal).then(
+        ({ Descriptor }) => Descriptor.digest,
+        error => {
+          signal.throwIfAborted()
+          log.debug('the registry does not tell the digest of an image', { image: name, error: messageOf(error) })
+          return local?.RepoDigests?.[0]?.split('@')[1]
+        },
+      )
+      const pinned = digest === undefined ? name : `${name}@${digest}`
+      digests.set(name, { at: performance.now(), pinned })
+      return pinned
+    },
+
+    /**
+     * What runs in the container: the image's own ENTRYPOINT, and in it the profile's command, else the image's CMD. With a secret, a shell
+     * reads that first and becomes the command; only then the CMD has to be known. An image that the hub's engine neither has nor can
+     * pull is started by the first of the usual scripts that it has.
+     */
+    async run(name: string, { command, secret }: { command?: readonly string[]; secret: boolean }, ctx: Context): Promise<Run> {
+      const here = await inspect(name, ctx.signal)
+      const image = here ?? (secret && !command ? await pulled(name, ctx) : undefined)
+      const { Cmd, Entrypoint } = image?.Config ?? {}
+      const init = !/(^|\/)(tini|dumb-init|docker-init)$/.test(Entrypoint?.[0] ?? '')
+      if (!secret) return { init, ...(command && { Args: command }) }
+      if (command) return { init, Args: wrapped('exec "$@"', command) }
+      if (!image) return { init, Args: wrapped(firstOf(usual)) }
+      if (Cmd?.length) return { init, Args: wrapped('exec "$@"', Cmd) }
+      // All is in the ENTRYPOINT: arguments would get into its way, so the shell goes before it.
+      if (Entrypoint?.length) return { init, Command: wrapped('exec "$@"', Entrypoint) }
+      throw new HubError('failed', `The image ${name} has no command. Say what is to run in it: \`command\` in the profile.`)
+    },
+  }
+}
+
+/** A shell that sets the secret variables, and goes on with the script. */
+const wrapped = (script: string, args: readonly string[] = []) => ['sh', '-c', `. ${secretFile} && ${script}`, 'sh', ...args]
+
+const firstOf = (commands: readonly string[]) =>
+  `{ for start in ${commands.join(' ')}; do command -v "$start" >/dev/null && exec "$start"; done; ` +
+  `echo "none of ${commands.join(', ')} is in this image" >&2; exit 127; }`
+
+const distribution = z.object({ Descriptor: z.object({ digest: z.string().regex(/^sha256:[0-9a-f]{64}$/) }) })
+
+const pullLine = z.object({
+  id: z.string().optional(),
+  error: z.string().optional(),
+  progressDetail: z.object({ current: z.number().optional(), total: z.number().optional() }).optional(),
+})

@@ -1,0 +1,130 @@
+import { createSocket } from 'node:dgram'
+import { once } from 'node:events'
+import { readFile } from 'node:fs/promises'
+import { hostname, networkInterfaces } from 'node:os'
+import { HubError, isHubError, type Reach } from 'swarmhub'
+import { z } from 'zod'
+import type { Docker } from '../docker/client.ts'
+import type { Node } from './status.ts'
+
+/** Where this hub runs, as seen from the Swarm. */
+export interface Place {
+  /** The ids of the Swarm's networks that this process is on: none unless it runs in a container. */
+  networks: ReadonlySet<string>
+  /** Does it run in a container of this engine? */
+  contained: boolean
+  /** Where servers find this hub. */
+  reach: Reach
+  /** How this hub reaches a node. */
+  addressOf(node: Node): string
+}
+
+/** Finds out where this process runs. Rejects when the engine cannot be asked, or is no manager of a Swarm. */
+export async function findPlace(docker: Docker, signal: AbortSignal): Promise<Place> {
+  const { Name, Swarm } = await manager(docker, signal)
+  const container = await ownContainer(docker, signal)
+  const networks = container ? await swarmNetworks(docker, container, signal) : []
+  const isOwnMachine = !container && Name === hostname()
+  return {
+    networks: new Set(networks),
+    contained: container !== undefined,
+    reach:
+      container && networks.length > 0
+        ? { listen: '0.0.0.0', host: nameOf(container) }
+        : await outside(docker, Swarm.Nodes === 1, Swarm.NodeAddr, signal),
+    addressOf(node) {
+      // The address of a laptop changes with the network it is in; Swarm keeps the first.
+      if (isOwnMachine && node.ID === Swarm.NodeID) return '127.0.0.1'
+      const { Addr } = node.Status
+      return Addr && Addr !== '0.0.0.0' ? Addr : (node.ManagerStatus?.Addr?.replace(/:\d+$/, '') ?? Swarm.NodeAddr)
+    },
+  }
+}
+
+/** What the engine says of itself. Rejects when it is no manager of a Swarm. */
+export async function manager(docker: Docker, signal: AbortSignal, deadline?: number) {
+  const info = await docker.ask({ path: '/info', ...(deadline !== undefined && { deadline }) }, infoShape, signal)
+  if (info.Swarm.ControlAvailable && info.Swarm.LocalNodeState === 'active') return info
+  const state = info.Swarm.LocalNodeState === 'inactive' ? 'is in no Swarm' : 'is no manager of its Swarm'
+  const todo =
+    info.Swarm.LocalNodeState === 'inactive' ? 'Run `docker swarm init` on it' : 'Name a manager in the option `docker`'
+  throw new HubError('unavailable', `The Docker engine ${info.Name} ${state}. ${todo}. ${info.Swarm.Error ?? ''}`.trim())
+}
+
+/** The container that this process runs in, if the engine knows it. */
+async function ownContainer(docker: Docker, signal: AbortSignal): Promise<Container | undefined> {
+  const mounts = await readFile('/proc/self/mountinfo', 'utf8').catch(() => '')
+  // Docker puts these files there from the container's folder. On the host itself they are the host's own.
+  const mounted = /\/([0-9a-f]{64})\/\S+ \/etc\/(?:hostname|hosts|resolv\.conf) /.exec(mounts)?.[1]
+  const id = mounted ?? (/^[0-9a-f]{12}$/.test(hostname()) ? hostname() : undefined)
+  if (id === undefined) return undefined
+  const found = await docker.ask({ path: `/containers/${id}/json` }, containerShape, signal).catch(error => {
+    if (isHubError(error) && error.code === 'missing') return undefined
+    throw error
+  })
+  return found?.Id.startsWith(id) ? found : undefined
+}
+
+/** Those of its networks that span the Swarm. */
+async function swarmNetworks(docker: Docker, { NetworkSettings }: Container, signal: AbortSignal): Promise<string[]> {
+  const own = new Set(Object.values(NetworkSettings.Networks ?? {}).map(({ NetworkID }) => NetworkID))
+  const all = await docker.ask({ path: '/networks', query: { filters: { scope: ['swarm'] } } }, networksShape, signal)
+  return all.flatMap(({ Id, Ingress }) => (own.has(Id) && !Ingress ? [Id] : []))
+}
+
+/** The name by which the Swarm's DNS knows the container: for a service's that of all its tasks, which has no virtual address. */
+function nameOf({ Name, Config }: Container): string {
+  const service = Config.Labels?.['com.docker.swarm.service.name']
+  return service === undefined ? Name.replace(/^\//, '') : `tasks.${service}`
+}
+
+/** How containers reach a process on the machine itself, on an address that only they and the nodes use where there is one. */
+async function outside(docker: Docker, single: boolean, nodeAddress: string, signal: AbortSignal): Promise<Reach> {
+  if (single) {
+    const bridge = await docker.ask({ path: '/networks/docker_gwbridge' }, networkShape, signal)
+    const gateway = bridge.IPAM.Config?.[0]?.Gateway
+    const own = Object.values(networkInterfaces()).some(list => list?.some(({ address }) => address === gateway))
+    if (gateway && own) return { listen: gateway, host: gateway }
+  }
+  const address = await sourceAddress(nodeAddress)
+  return { listen: address, host: address }
+}
+
+/** The address from which this machine speaks to that one. Nothing is sent. */
+async function sourceAddress(to: string): Promise<string> {
+  const socket = createSocket(to.includes(':') ? 'udp6' : 'udp4')
+  try {
+    socket.connect(9, to)
+    await once(socket, 'connect')
+    return socket.address().address
+  } finally {
+    socket.close()
+  }
+}
+
+const infoShape = z.object({
+  Name: z.string(),
+  Swarm: z.object({
+    NodeID: z.string(),
+    NodeAddr: z.string(),
+    LocalNodeState: z.string(),
+    ControlAvailable: z.boolean(),
+    Error: z.string().optional(),
+    Nodes: z.number().optional(),
+  }),
+})
+
+const containerShape = z.object({
+  Id: z.string(),
+  Name: z.string(),
+  Config: z.object({ Labels: z.record(z.string(), z.string()).nullish() }),
+  NetworkSettings: z.object({ Networks: z.record(z.string(), z.object({ NetworkID: z.string() })).nullish() }),
+})
+type Container = z.output<typeof containerShape>
+
+const networkShape = z.object({
+  Id: z.string(),
+  Ingress: z.boolean().optional(),
+  IPAM: z.object({ Config: z.array(z.object({ Gateway: z.string().optional() })).nullish() }),
+})
+const networksShape = z.array(networkShape)

@@ -1,0 +1,310 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import {
+  type Cause,
+  type Context,
+  type Handle,
+  HubError,
+  isHubError,
+  labelKeys,
+  messageOf,
+  type ServerSpec,
+  type Spawner,
+  type Status,
+} from 'swarmhub'
+import { z } from 'zod'
+import { type Docker, isAnswer } from '../docker/client.ts'
+import { logLines } from '../docker/lines.ts'
+import { missing } from './cause.ts'
+import { images } from './image.ts'
+import type { Place } from './place.ts'
+import { handleOf, handleShape, secretName, secretScript, serviceName, service as serviceShape, serviceSpec } from './service.ts'
+import type { Settings } from './settings.ts'
+import { isOver, isWaiting, type Node, node as nodeShape, statusOf, type Task, task as taskShape } from './status.ts'
+import { follow } from './watch.ts'
+
+export interface SpawnerParts {
+  engine: Docker
+  settings: Settings
+  /** The hub's id; known once the plugin is set up. */
+  hub(): string
+  place(signal: AbortSignal): Promise<Place>
+}
+
+/** The servers of one hub as services of a Swarm. `sweep` removes secrets whose server is gone; it is to be called now and then. */
+export function createSpawner({ engine, settings, hub, place }: SpawnerParts) {
+  const image = images(engine)
+  /** Services for which no node fits, and since when; monotonic. */
+  const waiting = new Map<string, number>()
+  /** Secrets without a service, as of the last sweep. */
+  let strays = new Set<string>()
+
+  // -------------------------------------------------------------------------------------------------------------------
+  // What the engine knows
+
+  const serviceNamed = (name: string, signal: AbortSignal) =>
+    engine.ask({ path: `/services/${name}` }, serviceShape, signal).catch(unlessMissing)
+
+  const servicesOf = (query: object, signal: AbortSignal) =>
+    engine.ask({ path: '/services', query: { ...query } }, z.array(serviceShape), signal)
+
+  const tasksOf = (query: object, signal: AbortSignal) =>
+    engine.ask({ path: '/tasks', query: { ...query } }, z.array(taskShape), signal)
+
+  const secretsOf = (query: object, signal: AbortSignal) =>
+    engine.ask({ path: '/secrets', query: { ...query } }, z.array(secretShape), signal)
+
+  const allNodes = async (signal: AbortSignal) =>
+    new Map((await engine.ask({ path: '/nodes' }, z.array(nodeShape), signal)).map(node => [node.ID, node] as const))
+
+  /** What these tasks and nodes say of a server. */
+  async function judge(handle: Handle, tasks: Task[], nodes: ReadonlyMap<string, Node>, signal: AbortSignal): Promise<Status> {
+    const { service, network, port } = handleShape.parse(handle)
+    const now = performance.now()
+    if (!isWaiting(tasks)) waiting.delete(service)
+    else if (!waiting.has(service)) waiting.set(service, now)
+    const { addressOf } = await place(signal)
+    const waited = now - (waiting.get(service) ?? now)
+    return statusOf(tasks, nodes, { network, port, addressOf }, { waited, patience: settings.noNodeGrace })
+  }
+
+  /** All of this hub's servers, in three calls. */
+  async function list(signal: AbortSignal) {
+    const mine = labelled(labelKeys.hub, hub())
+    const [services, tasks, nodes] = await Promise.all([servicesOf(mine, signal), tasksOf(mine, signal), allNodes(signal)])
+    const byService = new Map<string, Task[]>(services.map(({ ID }) => [ID, []]))
+    for (const task of tasks) byService.get(task.ServiceID)?.push(task)
+    return Promise.all(
+      services.map(async service => {
+        const handle = handleOf(service)
+        const status = await judge(handle, byService.get(service.ID) ?? [], nodes, signal)
+        return { handle, labels: service.Spec.Labels ?? {}, status }
+      }),
+    )
+  }
+
+  async function poll(handle: Handle, signal: AbortSignal): Promise<Status> {
+    const { service } = handleShape.parse(handle)
+    try {
+      const [tasks, nodes] = await Promise.all([tasksOf({ filters: { service: [service] } }, signal), allNodes(signal)])
+      const status = await judge(handle, tasks, nodes, signal)
+      if (status.state !== 'gone' || !tasks.some(({ Status }) => Status.ContainerStatus?.ContainerID)) return status
+      const log = await lastLines(service, signal)
+      return log.length > 0 ? { state: 'gone', cause: { ...status.cause, log } } : status
+    } catch (error) {
+      signal.throwIfAborted()
+      if (isHubError(error) && error.code === 'missing') return { state: 'gone', cause: missing }
+      return { state: 'unknown', why: messageOf(error) }
+    }
+  }
+
+  /** The last lines of a log, as far as they come within three seconds: a cause is told without them, too. */
+  async function lastLines(service: string, signal: AbortSignal): Promise<string[]> {
+    const lines: string[] = []
+    const limited = AbortSignal.any([signal, AbortSignal.timeout(3000)])
+    try {
+      const query = { stdout: true, stderr: true, tail: 20 }
+      for await (const line of logLines(await engine.open({ path: `/services/${service}/logs`, query }, limited)))
+        lines.push(line)
+    } catch {
+      signal.throwIfAborted()
+    }
+    return lines.slice(-20)
+  }
+
+  // -------------------------------------------------------------------------------------------------------------------
+  // Up
+
+  async function start(spec: ServerSpec, ctx: Context): Promise<Handle> {
+    const { signal } = ctx
+    const name = serviceName(settings.prefix, spec)
+    const present = await serviceNamed(name, signal)
+    if (present) {
+      const { Labels } = present.Spec
+      if (!isSameServer(Labels, spec)) throw taken(name)
+      if (Labels?.[labelKeys.generation] === spec.generation) return handleOf(present)
+      // Never two live servers for one (user, name).
+      await stop(handleOf(present), ctx)
+    }
+    try {
+      const id = await create(spec, ctx)
+      return handleOf(await engine.ask({ path: `/services/${id}` }, serviceShape, signal))
+    } catch (error) {
+      return settle(name, spec, error)
+    }
+  }
+
+  /** Finds out what the service needs to know, and makes it. */
+  async function create(spec: ServerSpec, ctx: Context): Promise<string> {
+    const { signal } = ctx
+    const named = spec.image ?? settings.image
+    if (named === undefined) throw new HubError('failed', 'No image is named for this server. Set `image` in its profile.')
+    const [pinned, networks, { networks: own }] = await Promise.all([
+      image.pinned(named, ctx),
+      networkIds(spec.networks, signal),
+      place(signal),
+    ])
+    const shared = settings.network === 'host-port' ? undefined : networks.find(id => own.has(id))
+    if (settings.network === 'overlay' && shared === undefined) {
+      const says = 'The hub is on none of the networks of this server. Attach the hub’s container to one of them.'
+      throw failed({ code: 'network', message: says })
+    }
+    const isSecret = settings.secrets === 'file' && Object.keys(spec.secrets).length > 0
+    const run = await image.run(pinned, { command: spec.command, secret: isSecret }, ctx)
+    const body = serviceSpec(spec, settings, {
+      image: pinned,
+      run,
+      networks: shared === undefined ? networks : [shared, ...networks.filter(id => id !== shared)],
+      publish: shared === undefined,
+      secret: isSecret ? await makeSecret(spec, signal) : undefined,
+    })
+    // Credentials for the registry will go along here.
+    const { ID } = await engine.ask({ method: 'POST', path: '/services/create', body, deadline: 30_000 }, created, signal)
+    return ID
+  }
+
+  /** One secret for each generation; the one that is there already has the same content. */
+  async function makeSecret(spec: ServerSpec, signal: AbortSignal): Promise<{ id: string; name: string }> {
+    const name = secretName(settings.prefix, spec.generation)
+    const body = { Name: name, Labels: spec.labels, Data: Buffer.from(secretScript(spec.secrets)).toString('base64') }
+    try {
+      const { ID } = await engine.ask({ method: 'POST', path: '/secrets/create', body }, created, signal)
+      return { id: ID, name }
+    } catch (error) {
+      if (!isHubError(error) || error.code !== 'conflict') throw error
+      const [present] = await secretsOf(labelled(labelKeys.generation, spec.generation), signal)
+      if (!present || !isSameServer(present.Spec.Labels, spec)) throw taken(name)
+      return { id: present.ID, name }
+    }
+  }
+
+  /** A creation that failed, or whose outcome is not known: reading tells. What was left half made is removed. */
+  async function settle(name: string, spec: ServerSpec, error: unknown): Promise<Handle> {
+    const signal = AbortSignal.timeout(5000)
+    const present = await serviceNamed(name, signal)
+    if (present?.Spec.Labels?.[labelKeys.generation] === spec.generation) return handleOf(present)
+    await removeSecrets(spec.generation, signal)
+    if (present) throw isSameServer(present.Spec.Labels, spec) ? busy(name) : taken(name)
+    throw refusal(error)
+  }
+
+  /** Networks by name or id, as ids. */
+  async function networkIds(wanted: readonly string[], signal: AbortSignal): Promise<string[]> {
+    if (wanted.length === 0) return []
+    const query = { filters: { scope: ['swarm'] } }
+    const known = await engine.ask({ path: '/networks', query }, z.array(networkShape), signal)
+    return wanted.map(name => {
+      const found = known.find(({ Id, Name }) => Id === name || Name === name)
+      if (found) return found.Id
+      throw failed({ code: 'network', message: `The Swarm has no network ${name}.`, hint: 'Tell your administrator.' })
+    })
+  }
+
+  // -------------------------------------------------------------------------------------------------------------------
+  // Down
+
+  async function stop(handle: Handle, { signal, log }: Context): Promise<void> {
+    const { service, generation, name } = handleShape.parse(handle)
+    await remove(`/services/${service}`, signal)
+    waiting.delete(service)
+    const limit = performance.now() + settings.stopGrace + 20_000
+    for (;;) {
+      const tasks = await tasksOf(labelled(labelKeys.generation, generation), signal)
+      const left = tasks.filter(task => !isOver(task))
+      if (left.length === 0) break
+      const nodes = await allNodes(signal)
+      const isDead = ({ NodeID }: Task) => NodeID !== undefined && nodes.get(NodeID)?.Status.State !== 'ready'
+      if (left.every(isDead)) {
+        log.warn('a server is on a node that does not answer; Swarm ends it there when the node is back', { service: name })
+        break
+      }
+      if (performance.now() > limit) throw new HubError('timeout', `The server ${name} is still being ended by the Swarm.`)
+      await sleep(200, undefined, { signal })
+    }
+    await removeSecrets(generation, signal)
+  }
+
+  async function removeSecrets(generation: string, signal: AbortSignal): Promise<void> {
+    for (const { ID } of await secretsOf(labelled(labelKeys.generation, generation), signal))
+      await remove(`/secrets/${ID}`, signal)
+  }
+
+  const remove = (path: string, signal: AbortSignal) =>
+    engine.ask({ method: 'DELETE', path }, z.unknown(), signal).catch(unlessMissing)
+
+  /** A start that was cut short may leave a secret. One that has no service at two sweeps is removed. */
+  async function sweep({ signal, log }: Context): Promise<void> {
+    const mine = labelled(labelKeys.hub, hub())
+    const secrets = await secretsOf(mine, signal)
+    const live = new Set((await servicesOf(mine, signal)).map(({ Spec }) => Spec.Labels?.[labelKeys.generation]))
+    const stray = secrets.filter(({ Spec }) => !live.has(Spec.Labels?.[labelKeys.generation]))
+    for (const { ID, Spec } of stray.filter(({ ID }) => strays.has(ID))) {
+      log.info('removing a secret without a server', { name: Spec.Name })
+      await remove(`/secrets/${ID}`, signal)
+    }
+    strays = new Set(stray.map(({ ID }) => ID))
+  }
+
+  const spawner = {
+    start,
+    stop,
+    poll: (handle, { signal }) => poll(handle, signal),
+    list: ({ signal }) => list(signal),
+    watch: (changed, ctx) => follow(engine, { look: list, every: settings.refresh, changed }, ctx),
+    async *logs(handle, { signal }) {
+      const { service } = handleShape.parse(handle)
+      const query = { stdout: true, stderr: true, tail: 1000, follow: true }
+      try {
+        yield* logLines(await engine.open({ path: `/services/${service}/logs`, query }, signal))
+      } catch (error) {
+        if (!signal.aborted) unlessMissing(error)
+      }
+    },
+    reach: async ({ signal }) => (await place(signal)).reach,
+  } satisfies Spawner
+
+  return { spawner, sweep }
+}
+
+const labelled = (label: string, value: string) => ({ filters: { label: [`${label}=${value}`] } })
+
+/** What is not there need not be removed, and only a 404 says so. */
+function unlessMissing(error: unknown): undefined {
+  if (isHubError(error) && error.code === 'missing') return undefined
+  throw error
+}
+
+type Labels = Record<string, string> | null | undefined
+
+const isSameServer = (labels: Labels, spec: ServerSpec) =>
+  [labelKeys.hub, labelKeys.userId, labelKeys.server].every(key => labels?.[key] === spec.labels[key])
+
+const failed = (cause: Cause) => new HubError('failed', cause.message, { details: cause })
+
+const busy = (name: string) => new HubError('conflict', `The server ${name} is being started already.`)
+
+const taken = (name: string) =>
+  new HubError(
+    'conflict',
+    `The Swarm has a service or secret named ${name} already, and it is not this server’s. Remove it, or give swarm() another \`prefix\`.`,
+  )
+
+/** Why a service was not made, when the engine has said so and reading has shown that it is not there. Everything else as it is. */
+function refusal(error: unknown): unknown {
+  if (!isHubError(error) || !isAnswer(error)) return error
+  const engine = messageOf(error)
+  const hint = 'Tell your administrator.'
+  return failed(
+    /network/i.test(engine)
+      ? { code: 'network', message: 'The server could not be connected to its network.', hint, engine }
+      : { code: 'refused', message: 'The Swarm does not take this server.', hint, engine },
+  )
+}
+
+const created = z.object({ ID: z.string().min(1) })
+
+const secretShape = z.object({
+  ID: z.string(),
+  Spec: z.object({ Name: z.string(), Labels: z.record(z.string(), z.string()).nullish() }),
+})
+
+const networkShape = z.object({ Id: z.string(), Name: z.string() })

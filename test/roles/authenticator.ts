@@ -1,0 +1,189 @@
+import assert from 'node:assert/strict'
+import { type TestContext, test } from 'node:test'
+import {
+  type Authenticator,
+  type Awaitable,
+  type Context,
+  type Identity,
+  normalizeUsername,
+  type RedirectAuthenticator,
+  silent,
+  type User,
+} from 'swarmhub'
+
+type Kind<K extends Authenticator['kind']> = Extract<Authenticator, { kind: K }>
+
+/** An authenticator that asks for name and password, and somebody whom it knows. */
+export interface PasswordCase {
+  authenticator: Kind<'password'>
+  known: { username: string; password: string }
+  /** A password that is not the known one; left out where any password is right. */
+  wrong?: string
+  /** A name that nobody has; left out where everybody is let in. */
+  stranger?: string
+}
+
+/** An authenticator that sends the browser away, and a provider that lets somebody in. */
+export interface RedirectCase {
+  authenticator: Kind<'redirect'>
+  /** Sign in at the provider, as a browser that was sent to `url` would; resolves with the address it is sent back to. */
+  approve(url: URL): Promise<URL>
+  /** The name that `finish` tells then. */
+  name: string
+}
+
+/**
+ * What every authenticator has to keep: registers one test for each promise. `make` is called once for each test; clean up
+ * with `t.after`.
+ *
+ *     testAuthenticator('dummy', 'password', () => ({ authenticator: dummy({ password: 'x' }).authenticator, known: { … }, wrong: 'y' }))
+ */
+export function testAuthenticator<K extends keyof Cases>(
+  name: string,
+  kind: K,
+  make: (t: TestContext) => Awaitable<Cases[K]>,
+): void {
+  const promise: Promised<Cases[K]> = (what, check) => void test(`${name}: ${what}`, async t => check(await make(t)))
+  promise('has a label for its button', async ({ authenticator }) => {
+    assert.equal(authenticator.kind, kind)
+    assert.ok(authenticator.label.length > 0 && authenticator.label.length < 60)
+  })
+  suites[kind](promise)
+}
+
+interface Cases {
+  password: PasswordCase
+  redirect: RedirectCase
+}
+
+type Promised<Case> = (what: string, check: (given: Case) => Promise<void>) => void
+
+const suites: { [K in keyof Cases]: (promise: Promised<Cases[K]>) => void } = { password: testPassword, redirect: testRedirect }
+
+function testPassword(promise: Promised<PasswordCase>): void {
+  promise('the right password tells who it is, each time, and leaves what it was given as it is', async given => {
+    const credentials = Object.freeze({ ...given.known })
+    for (const _ of [1, 2]) assertIs(given.known.username, await given.authenticator.check(credentials, context()))
+  })
+
+  promise('a wrong password is an answer, not an error', async ({ authenticator, known, wrong }) => {
+    if (wrong === undefined) return
+    for (const password of [
+      wrong,
+      '',
+      ' ',
+      `${known.password} `,
+      ` ${known.password}`,
+      `${known.password}\0`,
+      'x'.repeat(100_000),
+    ]) {
+      assert.equal(await authenticator.check({ ...known, password }, context()), null, JSON.stringify(password.slice(0, 50)))
+    }
+  })
+
+  promise('nobody is let in under a name that is not known', async ({ authenticator, known, stranger }) => {
+    if (stranger === undefined) return
+    const tricks = ['*', '*)(uid=*', `${known.username})(|(uid=*`, "' OR 1=1 --", '__proto__', 'constructor', 'toString']
+    for (const username of [stranger, ...tricks]) {
+      assert.equal(await authenticator.check({ ...known, username }, context()), null, username)
+    }
+  })
+
+  promise('what can be nobody’s name is nobody', async ({ authenticator, known }) => {
+    for (const username of ['', ' ', '.', '..', '../x', 'a/b', 'a\\b', 'a\0b', 'a\nb', 'a\u200bb', 'x'.repeat(100_000)]) {
+      const answer = await authenticator.check({ ...known, username }, context())
+      assert.equal(answer && (normalizeUsername(answer.name) ?? null), null, JSON.stringify(username.slice(0, 50)))
+    }
+  })
+
+  promise('another spelling of a name is the same person or nobody', async ({ authenticator, known }) => {
+    const { username } = known
+    for (const spelling of [
+      username.toUpperCase(),
+      ` ${username} `,
+      username.normalize('NFD'),
+      username.replace('k', '\u212a'),
+    ]) {
+      const answer = await authenticator.check({ ...known, username: spelling }, context())
+      if (answer) assertIs(username, answer)
+    }
+  })
+
+  promise('questions that are asked at once do not mix', async ({ authenticator, known, wrong }) => {
+    const asked = Array.from({ length: 10 }, (_, i) => (i % 2 > 0 && wrong !== undefined ? wrong : known.password))
+    const answers = await Promise.all(asked.map(password => authenticator.check({ ...known, password }, context())))
+    assert.deepEqual(
+      answers.map(answer => answer !== null),
+      asked.map(password => password === known.password),
+    )
+  })
+
+  promise('a question that nobody waits for any more lets nobody in', async ({ authenticator, known }) => {
+    const gone = authenticator.check(known, context(AbortSignal.abort())).then(
+      answer => answer,
+      () => null,
+    )
+    assert.equal(await gone, null)
+  })
+
+  promise('who was signed in is still the same when asked again; who is unknown is nobody', async given => {
+    const { authenticator, known, stranger } = given
+    if (!authenticator.refresh) return
+    const identity = await authenticator.check(known, context())
+    assert.ok(identity)
+    assertIs(identity.name, await authenticator.refresh(userOf(identity), context()))
+    if (stranger !== undefined) assert.equal(await authenticator.refresh(userOf({ name: stranger }), context()), null)
+  })
+}
+
+function testRedirect(promise: Promised<RedirectCase>): void {
+  promise('sends the browser to its provider with state and callback, and takes it back', async given => {
+    const url = await begin(given.authenticator, 'state-1')
+    assert.match(url.protocol, /^https?:$/)
+    assert.equal(url.searchParams.get('state'), 'state-1')
+    assert.equal(url.searchParams.get('redirect_uri'), String(callback))
+    const back = await given.approve(url)
+    assert.equal(back.searchParams.get('state'), 'state-1')
+    assertIs(given.name, await given.authenticator.finish({ callback, query: back.searchParams }, context()))
+  })
+
+  promise('a refusal by the provider is an answer', async ({ authenticator }) => {
+    const url = await begin(authenticator, 'state-2')
+    const query = new URLSearchParams({ error: 'access_denied', state: url.searchParams.get('state')! })
+    assert.equal(await authenticator.finish({ callback, query }, context()), null)
+  })
+
+  promise('nobody is let in without a code, with a wrong one, or with one that was used', async given => {
+    const answer = (query: URLSearchParams) =>
+      given.authenticator.finish({ callback, query }, context()).then(
+        identity => identity,
+        () => null,
+      )
+    for (const wrong of ['', '&code=', '&code=made-up']) {
+      const url = await begin(given.authenticator, 'state-3')
+      const state = url.searchParams.get('state')!
+      assert.equal(await answer(new URLSearchParams(`state=${encodeURIComponent(state)}${wrong}`)), null, wrong)
+    }
+    const back = await given.approve(await begin(given.authenticator, 'state-4'))
+    assert.ok(await answer(back.searchParams))
+    assert.equal(await answer(back.searchParams), null)
+  })
+}
+
+const callback = new URL('https://hub.example.org/hub/oauth_callback')
+
+const begin = async (authenticator: RedirectAuthenticator, state: string) => authenticator.begin({ callback, state }, context())
+
+const context = (signal: AbortSignal = AbortSignal.timeout(60_000)): Context => ({ log: silent, signal, progress() {} })
+
+/** The hub normalises names; an authenticator must tell one that stays the same person by that. */
+function assertIs(username: string, identity: Identity | null): void {
+  assert.ok(identity, `${username} is known`)
+  assert.equal(normalizeUsername(identity.name), normalizeUsername(username))
+  if (identity.id !== undefined) assert.ok(typeof identity.id === 'string' && identity.id.length > 0)
+  if (identity.groups !== undefined) assert.ok(identity.groups.every(group => typeof group === 'string'))
+}
+
+const userOf = ({ name, admin = false, groups = [], attributes = {} }: Identity): User => {
+  return { id: 'u1', name: normalizeUsername(name)!, slug: 'u1', admin, groups, attributes }
+}

@@ -1,0 +1,6 @@
+export { testAuthenticator } from './authenticator.ts'
+export { fakeHub } from './hub.ts'
+export { testMount } from './mount.ts'
+export { testNetwork } from './network.ts'
+export { testProxy } from './proxy.ts'
+export { testSpawner } from './spawner.ts'
