@@ -35,7 +35,7 @@ function engine(t: TestContext) {
       async start(spec) {
         await gates.start
         if (refusal) throw refusal
-        const http = createServer((_, reply) => void reply.end('{}'))
+        const http = createServer((_, reply) => void reply.end('{}')).unref()
         await new Promise<void>(resolve => http.listen(0, '127.0.0.1', resolve))
         const target = `http://127.0.0.1:${(http.address() as AddressInfo).port}`
         made.set(spec.generation, { http, spec, status: { state: 'running', target } })
@@ -185,23 +185,25 @@ export type Row = [method: string, path: string, body: unknown, admin: number, a
 
 /** Ask each row as each of the four, each in a hub where nothing has happened yet. */
 export async function checkRows(t: TestContext, rows: Row[], prepare: (hub: ApiHub) => Promise<void> = async () => {}) {
-  for (const [method, path, body, ...wanted] of rows) {
-    const got: number[] = []
-    for (const who of ['admin', 'alice', 'bob', undefined]) {
-      const hub = await apiHub(t)
-      const tokens = {
-        admin: await hub.person('admin', { admin: true }),
-        alice: await hub.person('alice'),
-        bob: await hub.person('bob'),
-      }
-      await prepare(hub)
-      const { status, json } = await hub.send(method, path, { body, token: who && tokens[who as keyof typeof tokens] })
-      if (status >= 400) {
-        assert.equal(json?.status, status, `${method} ${path}`)
-        assert.equal(typeof json.message, 'string')
-      }
-      got.push(status)
+  const ask = async ([method, path, body]: Row, who: 'admin' | 'alice' | 'bob' | 'nobody') => {
+    const hub = await apiHub(t)
+    const tokens = new Map([
+      ['admin', await hub.person('admin', { admin: true })],
+      ['alice', await hub.person('alice')],
+      ['bob', await hub.person('bob')],
+    ])
+    await prepare(hub)
+    const { status, json } = await hub.send(method, path, { body, token: tokens.get(who) })
+    if (status >= 400) {
+      assert.equal(json?.status, status, `${method} ${path}`)
+      assert.equal(typeof json.message, 'string')
     }
+    return status
+  }
+  const check = async (row: Row) => {
+    const [method, path, body, ...wanted] = row
+    const got = await Promise.all((['admin', 'alice', 'bob', 'nobody'] as const).map(who => ask(row, who)))
     assert.deepEqual(got, wanted, `${method} ${path} ${JSON.stringify(body)} as admin, alice, bob, nobody`)
   }
+  await Promise.all(rows.map(check))
 }

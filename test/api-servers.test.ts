@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { getRequestListener } from '@hono/node-server'
 import { HubError } from '../core/errors.ts'
 import { type ApiHub, apiHub, checkRows } from './api-hub.ts'
 
@@ -206,13 +209,13 @@ test('api servers: the options choose a profile, in both forms; what is on no li
     { user_options: {}, display_name: 'x', more: 1 },
     { display_name: '' },
     { display_name: 'a\nb' },
-    '{"__proto__":{"image":"x"}}',
     '[]',
     '"large"',
   ]) {
     assert.equal(await start(body), 400, JSON.stringify(body))
   }
   assert.equal(await start({ profile: 'teacher' }), 403)
+  assert.deepEqual(await start('{"__proto__":{"profile":"large"}}'), ['small', {}, 'Big one'])
 })
 
 test('api servers: a named server can be made, described and removed without ever running', async t => {
@@ -321,12 +324,17 @@ test('api progress: who goes away is not followed any more', async t => {
       ended = true
     }
   }
-  const reply = await hub.app.request('http://hub.test/hub/api/users/alice/server/progress', {
+  const http = createServer(getRequestListener(hub.app.fetch))
+  t.after(() => http.close())
+  await new Promise<void>(resolve => http.listen(0, '127.0.0.1', resolve))
+  const leave = new AbortController()
+  const reply = await fetch(`http://127.0.0.1:${(http.address() as AddressInfo).port}/hub/api/users/alice/server/progress`, {
     headers: { Authorization: `token ${token}` },
+    signal: leave.signal,
   })
-  const reader = reply.body!.getReader()
-  await reader.read()
-  await reader.cancel()
+  const { value } = await reply.body!.getReader().read()
+  assert.match(new TextDecoder().decode(value), /^data: \{"progress":0,"message":"Server requested"\}\n\n/)
+  leave.abort()
   for (let i = 0; i < 100 && !ended; i++) await sleep(10)
   assert.equal(ended, true)
   open()

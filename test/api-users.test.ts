@@ -101,7 +101,7 @@ const names = (json: { name: string }[]) => json.map(({ name }) => name)
 
 async function crowd(hub: ApiHub, count: number) {
   const token = await hub.person('ada', { admin: true })
-  for (let i = 1; i < count; i++) await hub.core.users.create(`user-${String(i).padStart(3, '0')}`)
+  await Promise.all(Array.from({ length: count - 1 }, (_, i) => hub.core.users.create(`user-${String(i + 1).padStart(3, '0')}`)))
   return token
 }
 

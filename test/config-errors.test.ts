@@ -32,6 +32,16 @@ test('a config that throws is told with the place of the throw', async t => {
   assert.equal(await refusal(t, `throw 'a text'`), 'hub.config.ts:1:1 throws a text')
 })
 
+test('what a config starts and does not wait for is told with its place too', async t => {
+  const wait = 'await new Promise(done => setTimeout(done, 1000))'
+  const cwd = await folder(t, {
+    'a/hub.config.ts': `process.nextTick(() => {\n  throw new Error('late')\n})\n${wait}`,
+    'b/hub.config.ts': `const lost = Promise.reject(new Error('lost'))\n${wait}\nexport default typeof lost`,
+  })
+  assert.deepEqual(await child(join(cwd, 'a')), { code: 1, stdout: '', stderr: 'hub.config.ts:2:9 late\n' })
+  assert.deepEqual(await child(join(cwd, 'b')), { code: 1, stdout: '', stderr: 'hub.config.ts:1:29 lost\n' })
+})
+
 test('a plugin that throws is told with its place in the config', async t => {
   const cwd = await folder(t, {
     'hub.config.ts': `${head}import { strict } from 'strict'
@@ -217,6 +227,7 @@ test('a call outside of the config is named by its place in the config, or by th
     [`const home = ${call}\nexport default defineConfig(rest)`, '3:34 nfs.'],
     [`const home = () => ${call}\nexport default defineConfig({ ...rest, mounts: [...[], home()] })`, '3:40 mounts[0].'],
     [`const home: object[] = ${call} ? [] : []\nexport default defineConfig({ ...rest, mounts: [...home] })`, '3:44 nfs.'],
+    [`export default defineConfig({ ...rest, mounts: ['/a'].map(target => ${call}).filter(Boolean) })`, '3:89 mounts.'],
     [`const all = { ...rest, mounts: [1 > 0 ? ${call} : null] }\nexport default all`, '3:61 mounts[0].'],
   ] as const) {
     assert.equal(await refusal(t, text), `hub.config.ts:${at}${message}`)

@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { createConnection } from 'node:net'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { program, type RunningHub, startHub } from './running-hub.ts'
+import { freePort, program, type RunningHub, startHub } from './running-hub.ts'
 import { type Visitor, visitor } from './visitor.ts'
 
 /** Answers HTTP, and echoes on what a browser would take for a WebSocket. */
@@ -37,26 +38,10 @@ export default defineConfig({
 })
 `
 
-/** A whole swarmhub; its notebooks are gone after the test. */
 async function hubFor(t: TestContext, text = config()): Promise<RunningHub> {
-  let hub: RunningHub | undefined
-  t.after(async () => {
-    const runs = join(hub?.folder ?? '', 'data/plugins/process/runs')
-    for (const name of hub && existsSync(runs) ? readdirSync(runs) : []) {
-      if (name.endsWith('.pid')) kill(-Number.parseInt(readFileSync(join(runs, name), 'utf8'), 10))
-    }
-  })
-  hub = await startHub(t, text)
+  const hub = await startHub(t, text)
   await hub.printed(/swarmhub is at/)
   return hub
-}
-
-function kill(pid: number): void {
-  try {
-    process.kill(pid, 'SIGKILL')
-  } catch {
-    // It has ended already.
-  }
 }
 
 async function pidOfHub({ child }: RunningHub): Promise<number> {
@@ -141,6 +126,14 @@ test('restart: a bad config leaves the old hub as it is, a good one takes over w
   assert.doesNotMatch(refused.output, / at .*\.js/, 'no stack')
   assert.equal(await pidOfHub(hub), first)
 
+  // What only the new hub itself can see: the terminal may not have the secrets.
+  writeFileSync(file, good.replace("'Greets'", "env('NO_SUCH_SECRET')").replace('{ defineConfig }', '{ defineConfig, env }'))
+  const insecure = await hub.run('restart')
+  assert.equal(insecure.code, 1)
+  assert.match(insecure.output, /hub\.config\.ts:\d+:\d+ .*NO_SUCH_SECRET is not set/)
+  await hub.printed(/there is no restart/)
+  assert.equal(await pidOfHub(hub), first)
+
   // The file is still bad: a hub that dies comes back with the config that it had.
   process.kill(first, 'SIGKILL')
   await hub.printed(/hub is up[\s\S]*hub is up/)
@@ -168,31 +161,32 @@ test('a new hub that fails after it was checked gives way to the former config',
   writeFileSync(file, broken)
   const failed = await hub.run('restart')
   assert.equal(failed.code, 1)
-  assert.match(failed.output, /out of order/)
+  assert.equal(failed.output, 'broken (setup): out of order\n')
   await hub.printed(/the hub is up again/)
   assert.deepEqual(await hub.run('greet', 'hello', 'you'), { code: 0, output: 'hello you\n' })
   assert.match(hub.output(), /going back to the former config/)
 })
 
 test('a front that is killed takes its hub along in good order, and the next one finds what runs', async t => {
+  let next: ChildProcess | undefined
+  // Before the folder goes.
+  t.after(async () => {
+    if (next?.exitCode === null && next.kill('SIGTERM')) await once(next, 'exit')
+  })
   const hub = await hubFor(t)
   const alice = visitor(hub.origin)
   const served = await notebookOf(alice, 'alice')
   const old = await pidOfHub(hub)
   hub.child.kill('SIGKILL')
   await once(hub.child, 'exit')
-  const next = spawn(process.execPath, [program, 'start'], { cwd: hub.folder, stdio: 'ignore' })
-  t.after(async () => {
-    next.kill('SIGTERM')
-    if (next.exitCode === null) await once(next, 'exit')
-  })
+  next = spawn(process.execPath, [program, 'start'], { cwd: hub.folder, stdio: 'ignore' })
   for (let tries = 0; ; tries++) {
     const reply = await fetch(`${hub.origin}/hub/health`).catch(() => undefined)
     if (reply?.ok) break
     assert.ok(tries < 300, 'the next one never came up')
     await sleep(100)
   }
-  assert.ok(!existsSync(`/proc/${old}`))
+  assert.ok(!existsSync(`/proc/${old}/exe`))
   assert.equal((await alice.open('/hub/home')).path, '/hub/home')
   assert.equal(await untilServed(alice, 'alice'), served)
 })
@@ -211,7 +205,7 @@ test('one data folder is for one: a second start is refused at once, and the fir
   const hub = await hubFor(t)
   const second = await hub.run('start')
   assert.equal(second.code, 1)
-  assert.match(second.output, /running already with the data folder/)
+  assert.match(second.output, /running here already/)
   await hub.healthy()
 })
 
@@ -224,6 +218,7 @@ test('a second signal ends at once, with exit code 1, and leaves no hub behind',
   await hub.printed(/told to end/)
   hub.child.kill('SIGINT')
   assert.deepEqual(await exit, [1, null])
+  assert.match(hub.output(), /a second signal, SIGINT/)
   while (existsSync(`/proc/${pid}/exe`)) await sleep(20)
 })
 
@@ -253,4 +248,50 @@ test('verbs from another terminal', async t => {
   await hub.end()
   const after = await hub.run('greet', 'hello')
   assert.deepEqual(after, { code: 1, output: 'No hub is running here. Start one with "swarmhub start".\n' })
+})
+
+test('front and hub apart: over TCP with the secret from a file, and the front goes on without the hub', async t => {
+  const folder = await mkdtemp(join(tmpdir(), 'apart-'))
+  const [port, hubPort, apiPort] = [await freePort(), await freePort(), await freePort()]
+  writeFileSync(join(folder, 'hub.config.ts'), config().replace('$PORT', String(port)).replace('$HUB_PORT', String(hubPort)))
+  writeFileSync(join(folder, 'token'), 'a-secret-of-both\n')
+  const running: ChildProcess[] = []
+  let output = ''
+  t.after(async () => {
+    for (const child of running) if (child.exitCode === null && child.kill('SIGKILL')) await once(child, 'exit')
+    await rm(folder, { recursive: true })
+  })
+  const run = (...args: string[]) => {
+    const env = { ...process.env, SWARMHUB_ROUTE_TOKEN_FILE: join(folder, 'token') }
+    const child = spawn(process.execPath, [program, ...args], { cwd: folder, env, stdio: ['ignore', 'pipe', 'pipe'] })
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', chunk => (output += chunk))
+    running.push(child)
+    return child
+  }
+  const front = run('front', '--hub', `http://127.0.0.1:${hubPort}`, '--api', `127.0.0.1:${apiPort}`)
+  const hub = run('hub', '--front', `http://127.0.0.1:${apiPort}`)
+  const origin = `http://127.0.0.1:${port}`
+  const untilUp = async () => {
+    for (let tries = 0; !(await fetch(`${origin}/hub/health`).catch(() => undefined))?.ok; tries++) {
+      assert.ok(tries < 300, `it never came up: ${output}`)
+      await sleep(100)
+    }
+  }
+  await untilUp()
+  const restart = spawn(process.execPath, [program, 'restart'], { cwd: folder, stdio: ['ignore', 'ignore', 'pipe'] })
+  let said = ''
+  restart.stderr.on('data', chunk => (said += chunk))
+  assert.deepEqual(await once(restart, 'close'), [1, null])
+  assert.match(said, /runs apart from its front/)
+
+  hub.kill('SIGKILL')
+  await once(hub, 'exit')
+  assert.equal((await fetch(`${origin}/_chp_healthz`)).status, 200)
+  const next = run('hub', '--front', `http://127.0.0.1:${apiPort}`)
+  await untilUp()
+  for (const child of [next, front]) {
+    const exit = once(child, 'exit')
+    child.kill('SIGTERM')
+    assert.deepEqual(await exit, [0, null])
+  }
 })

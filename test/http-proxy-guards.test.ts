@@ -122,7 +122,7 @@ test('routing and the forwarded path come from one reading, for requests and for
       t,
       (req, res) => res.end(`${name} ${req.url}`),
       (req, socket) => socket.end(`HTTP/1.1 101 x\r\nX-Seen: ${name} ${req.url}\r\n\r\n`),
-    ) // prettier-ignore
+    )
   const [hub, alice, bob] = [await named('hub'), await named('alice'), await named('bob')]
   const { port, route } = await startFront(t, { hub: { host: '127.0.0.1', port: hub.port } })
   await route('/user/alice/', alice.target)
@@ -389,6 +389,7 @@ test('answers that are no HTTP crash nobody', async t => {
     'HTTP/1.1 099 x\r\nContent-Length: 2\r\n\r\nok',
     'HTTP/1.1 999 x\r\nContent-Length: 2\r\n\r\nok',
     'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\nok',
+    'HTTP/1.1 101 Switching Protocols\r\n\r\nok',
     'HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok',
     'HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n',
     'HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n',
@@ -422,7 +423,7 @@ test('WebSockets that are reset before, during and after the 101 leave nothing b
     t,
     (_, res) => res.end(),
     (req, socket) => (req.url!.endsWith('silent') ? void asked.push(socket) : echo(req, socket)),
-  ) // prettier-ignore
+  )
   const { port, assertUnharmed } = await before(t, notebook)
   const open = (path: string) => {
     const socket = connect(port, '127.0.0.1')
@@ -455,14 +456,14 @@ test('a WebSocket whose server ends or dies ends for the client, after all that 
     t,
     (_, res) => res.end(),
     (_, socket) => void sockets.push(socket),
-  ) // prettier-ignore
+  )
   const { port, assertUnharmed } = await before(t, notebook)
   for (const end of ['fin', 'reset'] as const) {
     const socket = connect(port, '127.0.0.1')
     socket.write(upgradeRequest('/user/alice/'))
     await until(() => sockets.length > 0)
     const server = sockets.pop()!
-    server.write('HTTP/1.1 101 Switching Protocols\r\n\r\n')
+    server.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n')
     await once(socket, 'data')
     if (end === 'fin') server.end('x'.repeat(1_000_000))
     else server.resetAndDestroy()
@@ -497,7 +498,7 @@ test('a thousand bad handshakes are a thousand refusals', async t => {
     t,
     (_, res) => res.end(),
     (req, socket) => sockets.handleUpgrade(req, socket, Buffer.alloc(0), () => {}),
-  ) // prettier-ignore
+  )
   const { port, assertUnharmed } = await before(t, notebook)
   const keys = ['', 'x', 'AA==', '\x01', 'x'.repeat(60_000), 'dGhlIHNhbXBsZSBub25jZQ==, a', '\xff\xfe']
   for (let i = 0; i < 1000; i += 50) {

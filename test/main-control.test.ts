@@ -5,7 +5,7 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
-import { giveOrder, isServed, type Order, serveControl } from '../core/cli/control.ts'
+import { giveOrder, type Order, serveControl } from '../core/cli/control.ts'
 import { HubError } from '../core/errors.ts'
 import { silent } from '../core/log.ts'
 
@@ -49,8 +49,15 @@ test('an error comes back with its code, and nothing but its message', async t =
 test('nobody listens: the error says what to do', async t => {
   const path = await controlFor(t, async () => '')
   await assert.rejects(giveOrder(`${path}2`, command), { code: 'unavailable', message: /No hub is running here/ })
-  assert.equal(await isServed(path), true)
-  assert.equal(await isServed(`${path}2`), false)
+})
+
+test('where somebody listens nobody else does', async t => {
+  const path = await controlFor(t, async () => 'the first')
+  await assert.rejects(
+    serveControl(path, async () => 'the second', silent),
+    { code: 'conflict', message: /running here already/ },
+  )
+  assert.equal(await giveOrder(path, { do: 'restart' }), 'the first')
 })
 
 test('what is no order is refused, and the next one is served', async t => {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -47,6 +48,12 @@ async function spawnerFor(t: TestContext, plugin: Plugin = processPlugin({ comma
   const hub = given ?? fakeHub(t)
   close = (await plugin.setup?.(hub)) as Close
   return { spawner, hub }
+}
+
+function folderFor(t: TestContext): string {
+  const folder = mkdtempSync(join(tmpdir(), 'swarmhub-process-'))
+  t.after(() => rmSync(folder, { recursive: true }))
+  return folder
 }
 
 let generations = 0
@@ -279,19 +286,48 @@ test('without a notebook server and told not to get one, the start fails with wh
   assert.throws(() => plugin.health?.(), /no notebook server/)
 })
 
+test('without one on the PATH a virtual environment is made once, and its servers find their own programs first', async t => {
+  const path = process.env.PATH
+  t.after(() => {
+    process.env.PATH = path
+  })
+  const bin = folderFor(t)
+  const server = '#!/bin/sh\\n[ "$1" = --version ] && echo 5.4.6 && exit\\necho "$PATH"\\nexec /bin/sleep 1000\\n'
+  const python = `#!/bin/sh
+case "$2" in
+  venv) /bin/mkdir -p "$3/bin"; /bin/cp "$0" "$3/bin/python3" ;;
+  pip) [ -e ${bin}/used ] && exit 1
+    echo used > ${bin}/used
+    printf '${server}' > "\${0%/*}/jupyterhub-singleuser"; /bin/chmod +x "\${0%/*}/jupyterhub-singleuser" ;;
+esac
+`
+  writeFileSync(join(bin, 'python3'), python, { mode: 0o755 })
+  process.env.PATH = bin
+  let hub: Hub | undefined
+  for (const _ of ['the first hub', 'the next one, which must not ask pip again']) {
+    const made = await spawnerFor(t, processPlugin({ grace: '1s' }), hub)
+    const { spawner } = made
+    hub = made.hub
+    const handle = await spawner.start(specFor('alice'), context())
+    const stop = new AbortController()
+    for await (const line of spawner.logs!(handle, context(stop.signal))) {
+      assert.equal(line, `${join(hub.folder, 'venv', 'bin')}:${bin}`)
+      stop.abort()
+    }
+  }
+})
+
 test('pip that fails goes on with the next way, and the start page is told', async t => {
   // What a machine without a package index and without apt has.
   const path = process.env.PATH
   t.after(() => {
     process.env.PATH = path
   })
-  const hub = fakeHub(t)
-  const bin = join(hub.folder, 'bin')
-  mkdirSync(bin)
+  const bin = folderFor(t)
   writeFileSync(join(bin, 'python3'), '#!/bin/sh\necho "no index"; exit 1\n', { mode: 0o755 })
   writeFileSync(join(bin, 'apt-get'), '#!/bin/sh\necho "no packages"; exit 100\n', { mode: 0o755 })
   process.env.PATH = bin
-  const { spawner } = await spawnerFor(t, processPlugin(), hub)
+  const { spawner } = await spawnerFor(t, processPlugin())
   const told: string[] = []
   const start = spawner.start(specFor('alice'), { ...context(), progress: line => void told.push(line) })
   const error = await start.catch(error => error)

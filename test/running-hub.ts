@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createWriteStream } from 'node:fs'
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -103,9 +103,23 @@ export async function startHub(t: TestContext, config: string, env: Record<strin
     },
   }
   t.after(async () => {
-    if (child.exitCode === null) await hub.end()
+    if (child.exitCode === null && child.signalCode === null) await hub.end()
+    await endNotebooks(folder)
     kept.end()
     await rm(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 })
   })
   return hub
+}
+
+/** Processes of the process spawner outlive their hub, as they should. */
+async function endNotebooks(folder: string): Promise<void> {
+  const runs = join(folder, 'data/plugins/process/runs')
+  for (const name of await readdir(runs).catch(() => [])) {
+    if (!name.endsWith('.pid')) continue
+    try {
+      process.kill(-Number.parseInt(await readFile(join(runs, name), 'utf8'), 10), 'SIGKILL')
+    } catch {
+      // It has ended already.
+    }
+  }
 }

@@ -5,77 +5,16 @@ import { realpath } from 'node:fs/promises'
 import { createServer, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { dirname, resolve } from 'node:path'
-import { type TestContext, test } from 'node:test'
+import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import type { Cause, Handle, ServerSpec, Spawner, Status } from 'swarmhub'
-import { swarm } from '../plugins/swarm/index.ts'
+import type { Cause, Handle, Spawner, Status } from 'swarmhub'
 import { docker } from './lab/docker.ts'
 import { lab, noLab } from './lab/lab.ts'
-import { endSwarm, killNode, type Node, ownSwarm, type Swarm } from './lab/swarm.ts'
-import { fakeHub } from './roles/hub.ts'
+import { endSwarm, killNode, ownSwarm } from './lab/swarm.ts'
 import { fakeContext, fakeSpec } from './roles/spawn.ts'
-import { testSpawner } from './roles/spawner.ts'
 import { tap } from './swarm-engine.ts'
-
-/** A spawner for a hub of its own on the lab's Swarm, and the verbs that a test needs; what it starts is stopped at the end. */
-async function onSwarm(t: TestContext, options: Parameters<typeof swarm>[0] = {}, own?: Swarm) {
-  const { images, ...shared } = await lab()
-  const { nodes, bridge } = own ?? shared
-  const [manager, worker] = nodes as [Node, Node]
-  const hub = fakeHub(t, { id: `hub-${randomBytes(4).toString('hex')}` })
-  const plugin = swarm({ docker: manager.socket, refresh: '1s', noNodeGrace: '1s', ...options })
-  await plugin.setup(hub)
-  const spawner: Spawner = plugin.spawner
-  // By another way than the one that the test may have cut.
-  const cleaner = swarm({ docker: manager.socket })
-  await cleaner.setup(hub)
-  t.after(async () => {
-    for (const { handle } of await cleaner.spawner.list(fakeContext())) await cleaner.spawner.stop(handle, fakeContext())
-  })
-  const start = async (more: Partial<ServerSpec>) => {
-    const spec = { ...fakeSpec(hub.id), ...more }
-    return { spec, handle: await spawner.start(spec, fakeContext()) }
-  }
-  const until = async <S extends Status['state']>(handle: Handle, state: S) => {
-    for (;;) {
-      const status = await spawner.poll(handle, fakeContext())
-      if (status.state === state) return status as Extract<Status, { state: S }>
-      assert.notEqual(status.state, 'gone', JSON.stringify(status))
-      await sleep(100)
-    }
-  }
-  return { plugin, spawner, hub: hub.id, start, until, manager, worker, images, bridge }
-}
-
-const on = (node: Node) => ({ placement: { constraints: [`node.labels.kind==${node.labels.kind}`] } })
-
-const withImage =
-  (image: string, more: Partial<ServerSpec> = {}) =>
-  (plain: ServerSpec): ServerSpec => ({ ...plain, image, ...more })
-
-testSpawner(
-  'swarm',
-  async t => {
-    const { spawner, hub, images } = await onSwarm(t)
-    const bind = { type: 'bind', source: '/no/such/folder', target: '/mnt' } as const
-    return {
-      spawner,
-      hub,
-      spec: withImage(images.silent),
-      failing: {
-        exited: withImage(images.exits),
-        'no-image': withImage('no-such-image:1'),
-        'no-node': withImage(images.silent, { placement: { constraints: ['node.labels.gpu==true'] } }),
-        mount: withImage(images.silent, { mounts: [bind] }),
-        killed: withImage(images.base, { command: ['sh', '-c', 'kill -9 $$'] }),
-        'out-of-memory': withImage(images.base, { memory: 32 * 2 ** 20, command: ['sh', '-c', 'exec tail /dev/zero'] }),
-      },
-      unreachable: swarm({ docker: '/no/such/docker.sock' }).spawner,
-    }
-  },
-  { skip: noLab },
-)
+import { on, onSwarm } from './swarm-lab.ts'
 
 test('a real notebook starts on either node with the image’s own command, and answers the hub', { skip: noLab }, async t => {
   const { start, until, manager, worker, images, bridge } = await onSwarm(t)

@@ -132,6 +132,12 @@ test('a user starts, stops and sees only what they may; the answer does not tell
     assert.equal((await alice.post(path)).status, 404, path)
   assert.equal((await alice.get('/hub/spawn-pending/alice/never-made')).status, 404)
   assert.deepEqual(core.calls, [])
+  core.addUser('root', { admin: true })
+  for (const path of ['/hub/spawn/nobody', '/hub/spawn/alice/a%00b', '/hub/spawn-pending/nobody']) {
+    const answer = await browse(core, 'root').get(path)
+    assert.equal(answer.status, 404, path)
+    assert.match(await answer.text(), /There is no such user or server, or you may not see it\./)
+  }
   // Who does not hold the right at all gets 403.
   core.tokens.caller = owner => ({ kind: 'user', name: owner.name, scopes: new Set(), allows: () => false, holds: () => false })
   assert.equal((await alice.get('/hub/spawn/bob')).status, 403)
@@ -153,8 +159,10 @@ test('the progress page shows the steps so far, works without a script, and canc
   assert.match(page, /data-events="\/hub\/events\/alice\/lab\?_xsrf=good-alice&amp;after=g1.2"/)
   assert.match(page, /data-next="\/user\/alice\/lab\/tree"/)
   assert.match(page, /<li data-step="pulling" class="now" aria-current="step">/)
+  assert.match(page, /<li data-step="requested" class="done">/)
+  assert.match(page, /<li data-step="placed" class="done" hidden="">/)
   assert.match(page, /Getting &lt;the&gt; image/)
-  assert.match(page, />1:01</)
+  assert.match(page, />1:0\d</)
   assert.match(page, /action="\/hub\/stop\/alice\/lab"/)
   assert.deepEqual(core.calls, [])
 })
@@ -380,10 +388,9 @@ test('a token sees the 424 too; a change needs the token or _xsrf', async () => 
     true,
   )
   assert.equal((await alice.request('/hub/user/alice/x', { method: 'DELETE' })).status, 403)
-  assert.equal(
-    (await alice.request('/hub/user/alice/x', { method: 'DELETE', headers: { 'x-xsrftoken': 'good-alice' } })).status,
-    424,
-  )
+  const removed = await alice.request('/hub/user/alice/x', { method: 'DELETE', headers: { 'x-xsrftoken': 'good-alice' } })
+  assert.equal(removed.status, 424)
+  assert.match(removed.headers.get('content-type') ?? '', /json/)
 })
 
 test('a server that starts, or has failed, is shown by its progress page', async () => {

@@ -20,7 +20,9 @@ const displayName = z
 
 /** Since JupyterHub 6 the options are one field of the body; before, they were the body. */
 const startBody = z.union([
-  z.strictObject({ user_options: userOptions.nullish(), display_name: displayName.optional() }),
+  z
+    .strictObject({ user_options: userOptions.nullish(), display_name: displayName.optional() })
+    .refine(body => Object.keys(body).length > 0),
   userOptions.transform(user_options => ({ user_options, display_name: undefined })),
 ])
 
@@ -83,7 +85,12 @@ export const changeServer = withBody(['start:servers'], recordBody, async (core,
 })
 
 async function describe(core: Core, user: UserRecord, name: string, body: z.output<typeof recordBody>): Promise<Server> {
-  const { profile } = optionsOf(core, user, body.user_options ?? undefined)
+  const { profile, choices } = optionsOf(core, user, body.user_options ?? undefined)
+  const unknown = Object.keys(choices ?? {})[0]
+  if (unknown !== undefined) throw new HubError('invalid', `There is no option "${unknown}".`)
+  if (profile !== undefined && !core.servers.profiles(user).some(({ name }) => name === profile)) {
+    throw new HubError('invalid', `There is no profile "${profile}", or it is not for ${user.name}.`)
+  }
   const changed = await core.users.updateServer(user.id, name, draft => {
     if (body.user_options) {
       draft.userOptions = body.user_options

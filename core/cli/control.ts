@@ -2,6 +2,7 @@ import { rm } from 'node:fs/promises'
 import { connect, createServer, type Socket } from 'node:net'
 import { z } from 'zod'
 import { type ErrorCode, HubError, isHubError, messageOf } from '../errors.ts'
+import { attributionOf } from '../hooks.ts'
 import type { Close, Log } from '../plugin.ts'
 
 /** What a terminal may ask a running hub for. */
@@ -22,7 +23,10 @@ export type Reply = z.infer<typeof reply>
 const largest = 1024 * 1024
 const deadline = 900_000
 
-/** Carry out what comes over the control socket, one order a connection: a line of JSON in, a line of JSON out. */
+/**
+ * Carry out what comes over the control socket, one order a connection: a line of JSON in, a line of JSON out. Throws `conflict`
+ * when somebody listens there already.
+ */
 export async function serveControl(path: string, carryOut: (order: Order) => Promise<string>, log: Log): Promise<Close> {
   const open = new Set<Socket>()
   const server = createServer({ allowHalfOpen: true }, socket => {
@@ -30,15 +34,19 @@ export async function serveControl(path: string, carryOut: (order: Order) => Pro
     socket.on('close', () => open.delete(socket))
     socket.on('error', error => log.debug('a control connection broke', { error: error.message }))
     readLine(socket)
-      .then(line => answered(async () => carryOut(order.parse(JSON.parse(line)))))
+      .then(line => answered(async () => carryOut(order.parse(JSON.parse(line))), log))
       .then(answer => socket.end(`${JSON.stringify(answer)}\n`))
       .catch(error => {
         log.debug('no order came', { error: messageOf(error) })
         socket.destroy()
       })
   })
-  await rm(path, { force: true })
-  await new Promise<void>((resolve, reject) => server.once('error', reject).listen(path, resolve))
+  // What a hub that was killed left behind.
+  if (!(await isServed(path))) await rm(path, { force: true })
+  await new Promise<void>((resolve, reject) => server.once('error', reject).listen(path, resolve)).catch(error => {
+    if (error.code !== 'EADDRINUSE') throw error
+    throw new HubError('conflict', `swarmhub is running here already: it listens on ${path}.`)
+  })
   return () =>
     new Promise(resolve => {
       server.close(() => resolve())
@@ -64,8 +72,8 @@ export async function giveOrder(path: string, order: Order): Promise<string> {
   }
 }
 
-/** Does a living hub listen here? */
-export function isServed(path: string): Promise<boolean> {
+/** Does somebody listen here? */
+function isServed(path: string): Promise<boolean> {
   return new Promise(resolve => {
     const socket = connect(path)
     const answer = (is: boolean) => () => {
@@ -76,12 +84,15 @@ export function isServed(path: string): Promise<boolean> {
   })
 }
 
-/** What came of it, in a form that can be sent. Only what is meant for people goes out as it is. */
-export async function answered(work: () => Promise<string>): Promise<Reply> {
+/** What came of it, in a form that can be sent: of a bug or an outage only whose it is and its message; the rest is logged here. */
+export async function answered(work: () => Promise<string>, log: Log): Promise<Reply> {
   try {
     return { text: await work() }
   } catch (error) {
-    return { error: { code: isHubError(error) ? error.code : 'failed', message: messageOf(error) } }
+    if (isHubError(error)) return { error: { code: error.code, message: error.message } }
+    const { plugin, hook } = attributionOf(error)
+    log.error('failed', { plugin, hook, error })
+    return { error: { code: 'failed', message: `${plugin ? `${plugin} (${hook}): ` : ''}${messageOf(error)}` } }
   }
 }
 

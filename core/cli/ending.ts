@@ -2,7 +2,7 @@ import type { Log } from '../plugin.ts'
 
 /** How this process is told to end. */
 export interface Ending {
-  /** Aborts at the first SIGTERM, SIGINT or SIGHUP. */
+  /** Aborts at the first SIGTERM or SIGINT. */
   readonly signal: AbortSignal
   /** Resolves then. */
   readonly told: Promise<void>
@@ -36,11 +36,12 @@ export function untilTold({ log, grace, last, lenient = false }: EndingOptions):
   }
   const tell = (why: string) => {
     if (control.signal.aborted) return
-    log.info('told to end', { why })
     control.abort()
-    if (grace !== undefined) setTimeout(() => give('the grace is over'), grace).unref()
+    if (grace === undefined) return log.debug('told to end', { why })
+    log.info('told to end', { why })
+    setTimeout(() => give('the grace is over'), grace).unref()
   }
-  for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
+  for (const name of ['SIGTERM', 'SIGINT'] as const) {
     process.on(name, () => (control.signal.aborted && grace !== undefined ? give(`a second signal, ${name}`) : tell(name)))
   }
   process.on('uncaughtException', (error, origin) => {

@@ -37,7 +37,7 @@ export function forkHub(main: string, config: string): HubChild {
   let count = 0
 
   const ended = new Promise<string>(resolve => {
-    child.once('error', error => resolve(error.message))
+    child.on('error', error => resolve(error.message))
     child.once('exit', (code, signal) => resolve(signal ?? `exit code ${code}`))
   })
   child.on('message', ({ id, ...answer }: Reply & { id: number }) => {

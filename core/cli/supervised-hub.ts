@@ -1,6 +1,7 @@
 import { type LoadedConfig, loadConfig } from '../config/load.ts'
 import { createHub, type HubProcess } from '../hub.ts'
 import { createLog } from '../log.ts'
+import type { Log } from '../plugin.ts'
 import type { Asked } from './arguments.ts'
 import { answered } from './control.ts'
 import { type Ending, untilTold } from './ending.ts'
@@ -16,8 +17,8 @@ export const lockWait = 5000
 export async function supervisedHub({ config }: Asked): Promise<number> {
   // Where these lines went may be gone together with the front; the hub still ends in good order.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
-  const { loaded, hub, ending } = await new Promise<Prepared>(resolve => {
-    answer(async request => {
+  const { loaded, hub, ending, log } = await new Promise<Prepared>(resolve => {
+    answer(createLog(), async request => {
       if (request.do !== 'check') throw new Error('asked before its config was checked')
       const prepared = await prepare(request, config)
       resolve(prepared)
@@ -25,7 +26,7 @@ export async function supervisedHub({ config }: Asked): Promise<number> {
     })
   })
   process.once('disconnect', () => ending.tell('the front is gone'))
-  answer(async request => {
+  answer(log, async request => {
     if (request.do === 'command') return hub.command(request.plugin, request.verb, request.args)
     await hub.start({ wait: loaded.settings.timeouts.grace + lockWait, signal: ending.signal })
     return ''
@@ -39,21 +40,23 @@ interface Prepared {
   loaded: LoadedConfig
   hub: HubProcess
   ending: Ending
+  log: Log
 }
 
 async function prepare({ socket, routeApi, config }: Request & { do: 'check' }, file: string | undefined): Promise<Prepared> {
   const loaded = await loadConfig(config === undefined ? { file } : { bundle: JSON.parse(config) })
   const log = createLog(loaded.settings.log)
   for (const warning of loaded.warnings) log.warn(warning)
-  return { loaded, hub: createHub(loaded, { log, socket, routeApi }), ending: untilTold({ log }) }
+  return { loaded, hub: createHub(loaded, { log, socket, routeApi }), ending: untilTold({ log }), log }
 }
 
 /** From now on the front's requests are carried out by this. */
-function answer(carryOut: (request: Request) => Promise<string>): void {
+function answer(log: Log, carryOut: (request: Request) => Promise<string>): void {
   process.removeAllListeners('message')
   process.on('message', ({ id, ...request }: Request & { id: number }) => {
-    void answered(() => carryOut(request as Request)).then(reply => {
-      if (process.connected) process.send?.({ id, ...reply })
+    void answered(() => carryOut(request as Request), log).then(reply => {
+      // Nobody may be there any more to hear it.
+      if (process.connected) process.send?.({ id, ...reply }, undefined, undefined, () => {})
     })
   })
 }

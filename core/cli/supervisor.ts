@@ -54,7 +54,8 @@ export function superviseHub({ fork, meet, grace, log }: SupervisorOptions): Sup
   /** Under way while there is no hub: the tries of a next one. */
   let revival: { cancel: AbortController; done: Promise<void> } | undefined
   let failures = 0
-  let restarting = false
+  /** A restart is under way, or the first start. */
+  let busy = true
   let closing = false
 
   /** A new hub that is ready to take over: of the config's files as they are now, or of this config. */
@@ -127,14 +128,21 @@ export function superviseHub({ fork, meet, grace, log }: SupervisorOptions): Sup
     async start() {
       if (!first) throw new Error('nothing is prepared')
       await takeOver(first)
+      busy = false
     },
 
     async restart() {
-      if (restarting || closing)
-        throw new HubError('busy', closing ? 'The hub is being ended.' : 'The hub is being restarted already.')
-      restarting = true
+      if (busy || closing)
+        throw new HubError(
+          'busy',
+          closing ? 'The hub is being ended.' : 'The hub is being started already. Try again in a moment.',
+        )
+      busy = true
       try {
-        const next = await check()
+        const next = await check().catch(error => {
+          log.error('there is no restart: a new hub would not be good; the present one goes on', { error: messageOf(error) })
+          throw error
+        })
         log.info('a new hub is ready to take over')
         await stopReviving()
         const old = current
@@ -148,7 +156,7 @@ export function superviseHub({ fork, meet, grace, log }: SupervisorOptions): Sup
         })
         log.info('the new hub has taken over')
       } finally {
-        restarting = false
+        busy = false
       }
     },
 
@@ -161,7 +169,8 @@ export function superviseHub({ fork, meet, grace, log }: SupervisorOptions): Sup
       closing = true
       const ways = [...living].map(async child => {
         await child.stop(grace)
-        return (await child.ended) === 'exit code 0'
+        // One that has not even loaded its config yet does not listen to signals.
+        return ['exit code 0', 'SIGTERM'].includes(await child.ended)
       })
       await stopReviving()
       return (await Promise.all(ways)).every(Boolean)

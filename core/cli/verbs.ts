@@ -6,12 +6,12 @@ import { createHub } from '../hub.ts'
 import { createLog } from '../log.ts'
 import type { Close, Log } from '../plugin.ts'
 import type { Asked } from './arguments.ts'
-import { giveOrder, isServed, serveControl } from './control.ts'
+import { giveOrder, type Order, serveControl } from './control.ts'
 import { untilTold } from './ending.ts'
 import { forkHub } from './hub-child.ts'
 import { newToken, openPlaces, placesOf, readAddress, routeApi } from './places.ts'
 import { lockWait } from './supervised-hub.ts'
-import { superviseHub } from './supervisor.ts'
+import { type Supervisor, superviseHub } from './supervisor.ts'
 
 /** Milliseconds beyond the hub's grace: for what a front has under way, and until a hub that does not end is killed. */
 const frontGrace = 15_000
@@ -29,44 +29,36 @@ export async function start(asked: Asked, main: string): Promise<number> {
   const { settings, dataFolder, file } = loaded
   const { grace } = settings.timeouts
   const places = await openPlaces(dataFolder)
-  if (await isServed(places.control))
-    throw new HubError('conflict', `swarmhub is running already with the data folder ${dataFolder}.`)
-  const api = { at: { socket: places.routes }, token: await newToken(places) }
-
-  const hub = superviseHub({
-    fork: () => forkHub(main, file),
-    meet: { socket: places.hub, routeApi: api },
-    grace: grace + killAfter,
-    log,
-  })
-  const ending = untilTold({ log, grace: grace + frontGrace, last: hub.kill, lenient: true })
   const opened: Close[] = []
+  let hub: Supervisor | undefined
   let good = true
-  try {
+  // First of all: of two that are started at once only one comes further.
+  opened.push(await serveControl(places.control, order => carryOut(order), log))
+  const ending = untilTold({ log, grace: grace + frontGrace, last: () => hub?.kill(), lenient: true })
+  const up = async () => {
+    const routeApi = { at: { socket: places.routes }, token: await newToken(places) }
+    hub = superviseHub({ fork: () => forkHub(main, file), meet: { socket: places.hub, routeApi }, grace: grace + killAfter, log })
     await hub.prepare()
-    opened.push(await openFront(loaded, { hub: { socket: places.hub }, routeApi: api, log }))
-    opened.push(
-      await serveControl(
-        places.control,
-        async order => {
-          if (order.do === 'command') return hub.command(order.plugin, order.verb, order.args)
-          await hub.restart()
-          return 'The new hub has taken over.\n'
-        },
-        log,
-      ),
-    )
+    opened.push(await openFront(loaded, { hub: { socket: places.hub }, routeApi, log }))
     await hub.start()
     log.info(`swarmhub is at ${addressOf(settings)}`)
     await ending.told
-  } catch (error) {
-    // Told to end before it was up: then this is how that looks.
-    if (!ending.signal.aborted) throw error
+  }
+  try {
+    // It may be told to end before it is up.
+    await Promise.race([up(), ending.told])
   } finally {
-    good = await hub.close()
+    good = (await hub?.close()) ?? true
     for (const close of opened.reverse()) await close()
   }
   return good ? 0 : 1
+
+  async function carryOut(order: Order): Promise<string> {
+    if (!hub) throw new HubError('busy', 'The hub is just being started. Try again in a moment.')
+    if (order.do === 'command') return hub.command(order.plugin, order.verb, order.args)
+    await hub.restart()
+    return 'The new hub has taken over.\n'
+  }
 }
 
 /** `swarmhub front`. */

@@ -76,6 +76,7 @@ export async function bundle(file: string): Promise<Bundle> {
 /** Give a bundle a name of its own in this process. */
 export function sourceOf({ file, map, specifiers, warnings, ...bundle }: Bundle): Source {
   const script = `${basename(file).replace(/\s/g, '_')}.bundle${++count}`
+  // It is in the URL too, by which Node keeps modules: each load is a new one.
   const code = `${bundle.code}\n//# sourceURL=${script}\n`
   const locate = async () => {
     const { locator } = await import('./locate.ts')

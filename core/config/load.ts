@@ -35,7 +35,7 @@ export interface LoadOptions {
   bundle?: Bundle
   /** A secret that is not set is no error but a text that nobody can guess: for the front, which needs none of them. */
   lenientSecrets?: boolean
-  /** Milliseconds that the config's own code may take; default 8000. */
+  /** Milliseconds that the config's own code may take; default 7000. */
   limit?: number
   signal?: AbortSignal
 }
@@ -55,7 +55,7 @@ let last: Promise<unknown> = Promise.resolve()
 async function load({
   cwd = process.cwd(),
   lenientSecrets = false,
-  limit = 8000,
+  limit = 7000,
   signal,
   ...options
 }: LoadOptions): Promise<LoadedConfig> {

@@ -18,7 +18,7 @@ export class Unsettled extends Error {
  * Carry out a config: what it exports, or what its function makes. Rejects with what the config throws, with Unsettled when it
  * takes longer than the limit in milliseconds. A config that keeps the process busy beyond the limit ends the process.
  */
-export async function run({ url, script, file }: Source, limit: number, signal?: AbortSignal): Promise<unknown> {
+export async function run({ url, file }: Source, limit: number, signal?: AbortSignal): Promise<unknown> {
   const { stackTraceLimit } = Error
   // The call in the config may be far from what a plugin throws.
   Error.stackTraceLimit = 100
@@ -31,10 +31,14 @@ export async function run({ url, script, file }: Source, limit: number, signal?:
     const timer = setTimeout(() => reject(new Unsettled(stage, limit)), limit)
     done.signal.addEventListener('abort', () => clearTimeout(timer))
     signal?.addEventListener('abort', () => reject(signal.reason), { signal: done.signal })
+    // A promise that the config does not wait for, a callback: nothing else runs in this process yet.
+    for (const event of ['uncaughtException', 'unhandledRejection']) {
+      process.on(event, reject)
+      done.signal.addEventListener('abort', () => process.off(event, reject))
+    }
   })
   const value = async () => {
-    // Node keeps modules by URL: the script's name makes each load a new one.
-    const module: { default?: unknown } = await import(`${url}#${script}`)
+    const module: { default?: unknown } = await import(url)
     stage = 'function'
     if (!('default' in module)) {
       throw new ConfigError('', [{ path: [], message: 'there is no default export: write "export default defineConfig({ … })"' }])

@@ -1,4 +1,3 @@
-import { isIPv6 } from 'node:net'
 import type { Context as Request } from 'hono'
 import type { Settings } from '../config/schema.ts'
 import { HubError, isHubError } from '../errors.ts'
@@ -6,11 +5,10 @@ import { normalizeUsername } from '../names.ts'
 import type { Authenticator, Awaitable, Context, Identity, Log, Login, Plugin } from '../plugin.ts'
 import type { UserRecord } from '../store/records.ts'
 import type { Access } from './access.ts'
-import { cookieValues, setHubCookie } from './cookies.ts'
 import { isGroupName } from './groups.ts'
-import { fingerprint, newSecret, same, sign } from './secrets.ts'
+import { createLoginStates } from './login-states.ts'
+import { createLoginThrottle } from './login-throttle.ts'
 import type { Sessions } from './sessions.ts'
-import { createThrottle } from './throttle.ts'
 import type { Users } from './users.ts'
 
 export type LoginResult =
@@ -60,18 +58,14 @@ export interface LoginsParts {
 
 const wrong = { ok: false, reason: 'wrong', message: 'Wrong user name or password.' } as const
 
-/** Milliseconds that a browser may stay at the provider. */
-const patience = 600_000
-
 export function createLogins({ settings, secret, users, sessions, access, base, url, stage, ask, log }: LoginsParts): Logins {
   const methods = settings.authenticators.map(plugin => {
     const { kind, label } = plugin.authenticator
     return { plugin, kind, label }
   })
   const throttle = createLoginThrottle()
+  const states = createLoginStates({ secret, base, url })
   const oneAtATime = createQueues()
-  /** States of redirects that came back, until they would be too old anyway. */
-  const spent = new Map<string, number>()
   /** When an authenticator last answered for a user, monotonic; and who is being asked about now. */
   const answered = new Map<string, number>()
   const asking = new Map<string, Promise<boolean>>()
@@ -141,10 +135,10 @@ export function createLogins({ settings, secret, users, sessions, access, base, 
 
   /** Is this user still who they were? What the authenticator says now becomes what they are. */
   async function askAgain(user: UserRecord, authenticator: string): Promise<boolean> {
-    const { refresh } = settings.authenticators.find(({ name }) => name === authenticator)!.authenticator
+    const found = settings.authenticators.find(({ name }) => name === authenticator)!.authenticator
     let identity: Identity | null
     try {
-      const answer = await ask(authenticator, 'authenticator.refresh', ctx => refresh!(users.view(user), ctx))
+      const answer = await ask(authenticator, 'authenticator.refresh', ctx => found.refresh!(users.view(user), ctx))
       identity = answer && checked(answer)
     } catch (error) {
       log.warn('whether a user is still one could not be found out', { user: user.name, authenticator, error })
@@ -163,23 +157,6 @@ export function createLogins({ settings, secret, users, sessions, access, base, 
     log.info('a user may not be signed in any more', { user: user.name, authenticator })
     await sessions.closeAll(user.id)
     return false
-  }
-
-  const stateCookie = (state: string) => `swarmhub-login-${fingerprint(state).slice(0, 8)}`
-  const sealed = (state: string, text: string) => `${text}.${sign(secret, 'login', `${state}\0${text}`)}`
-
-  /** What `begin` put into the cookie, if it is of this state. */
-  function unseal(cookie: string, state: string): { method: string; next: string; at: number } | undefined {
-    const text = cookie.slice(0, Math.max(0, cookie.indexOf('.')))
-    return same(cookie, sealed(state, text)) ? JSON.parse(Buffer.from(text, 'base64url').toString()) : undefined
-  }
-
-  function spend(state: string): boolean {
-    const now = performance.now()
-    for (const [old, until] of spent) if (until < now || spent.size > 10_000) spent.delete(old)
-    if (spent.has(state)) return false
-    spent.set(state, now + patience)
-    return true
   }
 
   return {
@@ -204,25 +181,15 @@ export function createLogins({ settings, secret, users, sessions, access, base, 
 
     async begin(c, name, callback, next) {
       const authenticator = method(name, 'redirect')
-      const state = newSecret()
-      const text = JSON.stringify({ method: name, next: next.length > 2000 ? '' : next, at: Date.now() })
-      setHubCookie(c, stateCookie(state), sealed(state, Buffer.from(text).toString('base64url')), {
-        path: `${base}hub/`,
-        url,
-        maxAge: patience / 1000,
-      })
+      const state = states.begin(c, name, next)
       return ask(name, 'authenticator.begin', ctx => authenticator.begin({ callback, state }, ctx))
     },
 
     async finish(c, name, callback, address) {
       const authenticator = method(name, 'redirect')
       const query = new URL(c.req.url).searchParams
-      const state = query.get('state') ?? ''
-      const cookies = cookieValues(c, stateCookie(state)).slice(0, 8)
-      const begun = cookies.map(cookie => unseal(cookie, state)).find(begun => begun !== undefined)
-      if (cookies.length > 0) setHubCookie(c, stateCookie(state), '', { path: `${base}hub/`, url, maxAge: 0 })
-      const age = begun ? Date.now() - begun.at : Number.NaN
-      if (begun?.method !== name || !(age >= 0 && age < patience) || !spend(state))
+      const next = states.finish(c, name, query.get('state') ?? '')
+      if (next === undefined)
         throw new HubError(
           'invalid',
           'This sign-in took too long, was used already, or was begun in another browser. Sign in again.',
@@ -230,8 +197,8 @@ export function createLogins({ settings, secret, users, sessions, access, base, 
       const result = await enter(name, address, async () =>
         ask(name, 'authenticator.finish', ctx => authenticator.finish({ callback, query }, ctx)),
       )
-      if (result !== wrong) return { ...result, next: begun.next }
-      return { ok: false, reason: 'denied', message: 'The sign-in was refused there, or given up.', next: begun.next }
+      if (result !== wrong) return { ...result, next }
+      return { ok: false, reason: 'denied', message: 'The sign-in was refused there, or given up.', next }
     },
 
     async refresh(user, authenticator) {
@@ -296,61 +263,4 @@ function createQueues() {
       if (ends.get(key) === turn) ends.delete(key)
     }
   }
-}
-
-/**
- * Who guesses waits, who is guessed at does not: the delay grows for a name from one address. A name that is guessed from
- * everywhere waits as well, but not where its owner has come from before. An address alone is slowed down only gently: a
- * whole class may be behind it.
- */
-function createLoginThrottle() {
-  const pairs = createThrottle({ free: 5, memory: 60, longest: 300 })
-  const names = createThrottle({ free: 30, memory: 30, longest: 60 })
-  const addresses = createThrottle({ free: 100, memory: 1, longest: 20 })
-  /** Pairs that were right once. */
-  const known = new Set<string>()
-
-  return {
-    wait(name: string | undefined, address: string): number {
-      const from = networkOf(address)
-      const waits = [addresses.wait(from)]
-      if (name !== undefined) {
-        const pair = `${from} ${name}`
-        waits.push(pairs.wait(pair))
-        if (!known.has(pair)) waits.push(names.wait(name))
-      }
-      return Math.max(...waits)
-    },
-    /** A try begins; tell how it ended. */
-    count(name: string | undefined, address: string): (outcome: 'right' | 'wrong' | 'undecided') => void {
-      const from = networkOf(address)
-      const pair = `${from} ${name}`
-      if (name !== undefined) {
-        pairs.count(pair)
-        names.count(name)
-      }
-      return outcome => {
-        if (outcome === 'wrong') return addresses.count(from)
-        if (name === undefined) return
-        pairs.takeBack(pair)
-        names.takeBack(name)
-        if (outcome !== 'right') return
-        pairs.forget(pair)
-        known.add(pair)
-        if (known.size > 10_000) for (const oldest of known) return void known.delete(oldest)
-      }
-    },
-  }
-}
-
-/** An IPv4 address, or the /64 of an IPv6 one: that much a single household has. */
-export function networkOf(address: string): string {
-  const plain = address.replace(/^::ffff:(?=\d+\.)/i, '').replace(/%.*$/, '')
-  if (!isIPv6(plain)) return plain.slice(0, 64)
-  const [left = [], right = []] = plain.split('::').map(part => part.split(':').filter(Boolean))
-  const groups = [...left, ...Array<string>(Math.max(0, 8 - left.length - right.length)).fill('0'), ...right]
-  return `${groups
-    .slice(0, 4)
-    .map(group => Number.parseInt(group, 16).toString(16))
-    .join(':')}::/64`
 }

@@ -21,7 +21,7 @@ export interface Throttle {
 }
 
 /** Keeps at most `size` keys, those that were touched last. `now` in milliseconds, monotonic. */
-export function createThrottle(limit: Limit, size = 10_000, now: () => number = () => performance.now()): Throttle {
+export function createThrottle(limit: Limit, now: () => number = () => performance.now(), size = 10_000): Throttle {
   const entries = new Map<string, { failures: number; at: number }>()
 
   const failures = (key: string) => {

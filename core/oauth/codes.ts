@@ -25,11 +25,10 @@ export interface Codes {
 }
 
 const lifetime = 300_000
-const most = 10_000
 const mostOfOneUser = 50
 
-/** `now` in milliseconds, monotonic. */
-export function createCodes(now: () => number = () => performance.now()): Codes {
+/** Keeps at most `most` codes. `now` in milliseconds, monotonic. */
+export function createCodes(now: () => number = () => performance.now(), most = 10_000): Codes {
   const grants = new Map<string, { grant: Grant; until: number }>()
 
   const tidy = (userId: string) => {

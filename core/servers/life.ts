@@ -237,7 +237,7 @@ export function createLife(parts: LifeParts, ownerId: string, name: string): Lif
       await takeDown(cancelled ? 'cancelled' : 'failed', cause).catch(problem =>
         log().error('clean-up will be tried again', { error: problem }),
       )
-      startLog?.tell(cancelled ? 'cancelled' : 'failed', cancelled ? cause.message : `The start failed. ${cause.message}`, {
+      startLog?.tell(cancelled ? 'cancelled' : 'failed', cause.message, {
         cause,
       })
     }

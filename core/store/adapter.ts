@@ -56,8 +56,9 @@ function readPrivate(path: string): string | undefined {
     // A link that leads nowhere is not a missing file: who made it wants its target.
     if (!lstatSync(path, { throwIfNoEntry: false })) return undefined
     file = openSync(path, 'r')
-    const { mode } = fstatSync(file)
-    if (mode & 0o077)
+    const info = fstatSync(file)
+    if (!info.isFile()) throw unusable(path, 'it is not a file')
+    if (info.mode & 0o077)
       throw new HubError('config', `${path} can be read or written by other users of this machine. Run: chmod 600 ${path}`)
     return readFileSync(file, 'utf8')
   } catch (error) {

@@ -32,6 +32,7 @@ export const addUsers = (core: Core) =>
         const name = normalizeUsername(line)
         if (name === undefined) throw new HubError('invalid', `“${line.slice(0, 60)}” can be nobody’s name.`)
         await core.users.create(name, { admin })
+        core.log.info('user added', { user: name, admin, by: caller.name })
       } catch (error) {
         refused.push(messageOf(error))
       }
@@ -50,6 +51,7 @@ export const setAdmin = (core: Core) =>
     await core.users.update(user.id, draft => {
       draft.admin = admin
     })
+    core.log.info('admin rights changed', { user: user.name, admin, by: c.get('caller').name })
     return back(core, c)
   }
 
@@ -64,6 +66,7 @@ export const deleteUser = (core: Core) =>
     await Promise.all(core.servers.of(user).map(({ ref }) => core.servers.stop(user, ref.name, 'deleted', c.get('caller'))))
     await core.sessions.closeAll(user.id)
     await core.users.remove(user.id)
+    core.log.info('user deleted', { user: user.name, by: c.get('caller').name })
     return back(core, c)
   }
 

@@ -56,6 +56,8 @@ function reach(page: HTMLElement, step: string): void {
   const now = steps.findIndex(item => item.dataset.step === step)
   if (now < 0) return
   for (const [index, item] of steps.entries()) {
+    // Gone past without a word: none of this spawner's.
+    if (index < now && item.className === '') item.hidden = true
     item.className = index < now ? 'done' : index === now ? 'now' : ''
     if (index === now) item.setAttribute('aria-current', 'step')
     else item.removeAttribute('aria-current')

@@ -20,6 +20,7 @@ export async function page(core: Core, c: PageContext, frame: Frame, body: Child
   const { name } = core.settings.branding
   const hub = `${core.base}hub`
   const visitor = c.get('visitor')
+  const { style, script } = assets()
   const links = [
     ['home', 'Servers'],
     ['token', 'Tokens'],
@@ -33,8 +34,8 @@ export async function page(core: Core, c: PageContext, frame: Frame, body: Child
         <meta name="color-scheme" content="light dark" />
         <title>{`${frame.title} · ${name}`}</title>
         <link rel="icon" href={`${hub}/logo`} />
-        <link rel="stylesheet" href={`${hub}/static/${assets.style.name}`} />
-        <script type="module" nonce={c.get('nonce')} src={`${hub}/static/${assets.script.name}`} />
+        <link rel="stylesheet" href={`${hub}/static/${style.name}`} />
+        <script type="module" nonce={c.get('nonce')} src={`${hub}/static/${script.name}`} />
         {frame.refresh && (
           <noscript>
             <meta http-equiv="refresh" content={String(frame.refresh)} />

@@ -117,36 +117,40 @@ function loginPage(core: Core, c: PageContext, { next, username = '', method, fa
           )}
         </Alert>
       )}
-      {passwords.map(({ plugin, label }) => {
+      {passwords.map(({ plugin, label }, index) => {
         const again = plugin.name === (method ?? passwords[0]?.plugin.name)
+        const alike = passwords.filter(other => other.label === label).length > 1
         return (
-          <form method="post" action={withQuery(login, { next })}>
-            <Hidden xsrf={xsrf} method={plugin.name} />
-            <label>
-              User name
-              <input
-                name="username"
-                required
-                maxlength={255}
-                autocomplete="username"
-                autocapitalize="none"
-                spellcheck={false}
-                autofocus={again && username === ''}
-                value={again ? username.slice(0, 255) : ''}
-              />
-            </label>
-            <label>
-              Password
-              <input
-                name="password"
-                type="password"
-                required
-                autocomplete="current-password"
-                autofocus={again && username !== ''}
-              />
-            </label>
-            <button type="submit">{label}</button>
-          </form>
+          <>
+            {index > 0 && <p class="or">or</p>}
+            <form method="post" action={withQuery(login, { next })}>
+              <Hidden xsrf={xsrf} method={plugin.name} />
+              <label>
+                User name
+                <input
+                  name="username"
+                  required
+                  maxlength={255}
+                  autocomplete="username"
+                  autocapitalize="none"
+                  spellcheck={false}
+                  autofocus={again && username === ''}
+                  value={again ? username.slice(0, 255) : ''}
+                />
+              </label>
+              <label>
+                Password
+                <input
+                  name="password"
+                  type="password"
+                  required
+                  autocomplete="current-password"
+                  autofocus={again && username !== ''}
+                />
+              </label>
+              <button type="submit">{alike ? `${label} (${plugin.name})` : label}</button>
+            </form>
+          </>
         )
       })}
       {passwords.length > 0 && redirects.length > 0 && <p class="or">or</p>}

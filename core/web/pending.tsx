@@ -19,7 +19,7 @@ export const pending = (core: Core) =>
     return notRunning(core, c, server, next)
   }
 
-/** What a person waits for, in order. The steps that one spawner never reports are passed without a word. */
+/** What a person waits for, in order. The steps that a start goes past without a word are none of this spawner's: hidden then. */
 const steps: readonly (readonly [StartEvent['step'], string])[] = [
   ['requested', 'Requested'],
   ['preparing', 'Storage and network prepared'],
@@ -38,6 +38,7 @@ async function starting(core: Core, c: PageContext, server: Server, next: string
   const events = await soFar(server)
   const last = events.at(-1)
   const reached = steps.findIndex(([step]) => step === last?.step)
+  const seen = new Set(events.map(({ step }) => step))
   const seconds = server.startedAt === undefined ? 0 : Math.floor((performance.now() - server.startedAt) / 1000)
   const feed = { _xsrf: xsrf, after: last && eventId(server, last) }
   const may = c.get('caller').allows('delete:servers', { user: at.user, server: at.name })
@@ -60,6 +61,7 @@ async function starting(core: Core, c: PageContext, server: Server, next: string
             data-step={step}
             class={index < reached ? 'done' : index === reached ? 'now' : undefined}
             aria-current={index === reached ? 'step' : undefined}
+            hidden={index < reached && !seen.has(step)}
           >
             {label}
           </li>

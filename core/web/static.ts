@@ -17,14 +17,21 @@ const types: Record<string, string> = {
 }
 
 /** The hub's own files, by the name under which `hub/static/` serves them. The name holds the content's hash: it never changes. */
-export const assets = {
-  style: file('style.css', css),
-  script: file('browser.js', readFileSync(built('core/web/browser.js'), 'utf8')),
+export const assets = () => {
+  files ??= { style: file('style.css', css), script: file('browser.js', readFileSync(built('core/web/browser.js'), 'utf8')) }
+  return files
+}
+let files: { style: Asset; script: Asset } | undefined
+
+interface Asset {
+  name: string
+  text: string
+  type: string
 }
 
 /** `hub/static/NAME` */
 export function asset(c: PageContext): Response {
-  const found = Object.values(assets).find(({ name }) => name === c.req.param('file'))
+  const found = Object.values(assets()).find(({ name }) => name === c.req.param('file'))
   if (!found) throw missing()
   c.header('Cache-Control', `public, max-age=${365 * day}, immutable`)
   return c.body(found.text, 200, { 'Content-Type': found.type })
@@ -44,7 +51,7 @@ export function logo(core: Core): (c: PageContext) => Response {
     })
 }
 
-function file(base: string, text: string) {
+function file(base: string, text: string): Asset {
   const hash = createHash('sha256').update(text).digest('hex').slice(0, 12)
   const extension = extname(base)
   return { name: `${base.slice(0, -extension.length)}-${hash}${extension}`, text, type: types[extension] ?? 'text/plain' }

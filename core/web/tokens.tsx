@@ -29,6 +29,7 @@ export const createToken = (core: Core) =>
       scopes: [...preset.scopes],
       expires: expiry[0] === '' ? null : milliseconds(expiry[0]),
     })
+    core.log.info('token made', { user: visitor.name, scopes: preset.scopes, expires: expiry[1] })
     return tokensPage(core, c, secret)
   }
 
@@ -49,7 +50,7 @@ export const revokeToken = (core: Core) =>
 const ofClient = (token: TokenRecord, client: string) => token.kind === 'oauth' && token.client === client
 
 const presets = [
-  { name: 'servers', label: 'See, start and stop my servers', scopes: ['servers!user'] },
+  { name: 'servers', label: 'Start and stop my servers', scopes: ['servers!user'] },
   { name: 'access', label: 'Use my servers while they run', scopes: ['access:servers!user'] },
   { name: 'read', label: 'Read who I am and my groups', scopes: ['read:users!user'] },
   { name: 'all', label: 'Everything that I may do', scopes: ['inherit'] },

@@ -16,7 +16,7 @@ import { cspReport, health, metrics } from './machine.ts'
 import { pending } from './pending.tsx'
 import { toHub, userRedirect } from './redirects.ts'
 import { showStart, start } from './start.tsx'
-import { asset, logo } from './static.ts'
+import { asset, assets, logo } from './static.ts'
 import { removeServer, stop } from './stop.ts'
 import { stopped } from './stopped.tsx'
 import { createToken, revokeToken, showTokens } from './tokens.tsx'
@@ -26,6 +26,7 @@ import { createToken, revokeToken, showTokens } from './tokens.tsx'
  * API, which has `createAuthorize` in it.
  */
 export function createWeb(core: Core): Hono<WebEnv> {
+  assets() // a script that was not built is found out now, not by the first visitor
   const app = dressed(core)
   const hub = (path: string) => `${core.base}hub/${path}`
   const visitor = signedIn(core)

@@ -35,6 +35,8 @@ export interface Forwarder {
 interface Sent extends Passage {
   outgoing?: ClientRequest
   answered?: boolean
+  /** Ends the present attempt; does nothing once it has ended. */
+  fail?(error: Error): void
 }
 
 export function forwarder(): Forwarder {
@@ -47,11 +49,15 @@ export function forwarder(): Forwarder {
   kernel.on('proxyReq', (outgoing, req, res) => {
     const passage = sent.get(req)!
     passage.outgoing = outgoing
+    if (res.destroyed) outgoing.destroy()
     // as it was routed: http-proxy merges slashes
     outgoing.path = req.url!
     res.once('close', () => {
       if (!res.writableFinished || !req.complete) outgoing.destroy()
     })
+    // a 101 that nobody asked for closes without an error
+    const { fail } = passage
+    outgoing.once('close', () => fail?.(new Error('closed without an answer')))
     if (!hasBody(req)) return
     req.on('data', () => passage.active?.())
     // the server may have its say before the client sends any of it
@@ -87,9 +93,11 @@ export function forwarder(): Forwarder {
     outgoing.once('close', () => clearTimeout(deadline))
     socket.once('close', () => outgoing.destroy())
     outgoing.once('response', answer => {
-      passage.answered = true
       // http-proxy would pass a chunked body on without its framing; to it this answer is none of its business
       Object.assign(answer, { upgrade: true })
+      // a 101 without its headers comes as both, an answer and an upgrade
+      if (answer.statusCode === 101) return
+      passage.answered = true
       dropHopByHop(answer.headers)
       delete answer.headers['transfer-encoding']
       passage.answer?.(answer.headers)
@@ -106,15 +114,18 @@ export function forwarder(): Forwarder {
     })
   })
 
-  /** Resolves with undefined once there is an answer or nobody to give it to, with an error when there is none. */
-  const attempt = (passage: Sent, client: ServerResponse | Socket, go: (failed: (error: Error) => void) => void) =>
+  /** Resolves with undefined once the client is served or has left, with an error when there is no answer. */
+  const attempt = (passage: Sent, client: ServerResponse | Socket, go: (fail: (error: Error) => void) => void) =>
     new Promise<Error | undefined>(resolve => {
       client.once('close', () => resolve(undefined))
-      const failed = (error: Error) => resolve(passage.answered || client.destroyed ? undefined : error)
+      const fail = (error: Error) => {
+        if (!passage.answered) resolve(client.destroyed ? undefined : error)
+      }
+      passage.fail = fail
       try {
-        go(failed)
+        go(fail)
       } catch (error) {
-        failed(error as Error)
+        fail(error as Error)
       }
     })
 
@@ -130,7 +141,7 @@ export function forwarder(): Forwarder {
       })
       sent.set(req, passage)
       dropHopByHop(req.headers)
-      const send = (agent: Upstream['kept']) => attempt(passage, res, failed => kernel.web(req, res, { target, agent }, failed))
+      const send = (agent: Upstream['kept']) => attempt(passage, res, fail => kernel.web(req, res, { target, agent }, fail))
 
       // The server may close a kept connection in the moment it is used. What may be sent twice goes again on a new one,
       // everything else never travels on a kept one.
@@ -166,11 +177,11 @@ export function forwarder(): Forwarder {
       Object.assign(req.headers, { connection: 'Upgrade', upgrade: 'websocket' })
       try {
         const agent = only(await upstream.dial(gone.signal))
-        return await attempt(passage, socket, failed =>
+        return await attempt(passage, socket, fail =>
           kernel.ws(req, socket, head, { target: upstream.target, agent }, error => {
             // at once: http-proxy ends the socket as soon as this returns
             if (!passage.answered) refuse(socket, 503)
-            failed(error)
+            fail(error)
           }),
         )
       } catch (error) {
@@ -187,7 +198,7 @@ function notice(this: Socket) {
 }
 
 /** Does this message announce a body? */
-const hasBody = ({ headers }: IncomingMessage) =>
+export const hasBody = ({ headers }: IncomingMessage) =>
   headers['transfer-encoding'] !== undefined || (headers['content-length'] !== undefined && headers['content-length'] !== '0')
 
 /**
@@ -207,8 +218,8 @@ const reason = ({ statusMessage = '' }: IncomingMessage) => (/[^\t\x20-\x7e\x80-
 function drain(req: IncomingMessage) {
   req.unpipe()
   req.resume()
-  const deadline = setTimeout(() => req.socket.destroy(), lingerTime)
-  for (const event of ['end', 'close']) req.once(event, () => clearTimeout(deadline))
+  const deadline = setTimeout(() => req.socket.destroy(), lingerTime).unref()
+  req.once('end', () => clearTimeout(deadline))
 }
 
 /** An answer that is no upgrade: give it to the client, and close. */

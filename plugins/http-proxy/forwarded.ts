@@ -15,7 +15,7 @@ export function rewriteForwarded(req: IncomingMessage, trust: Trust): void {
     [headers[name] ?? []]
       .flat()
       .flatMap(value => value.split(','))
-      .map(value => value.trim()) // prettier-ignore
+      .map(value => value.trim())
   // a socket that was reset has no address any more
   const chain = [...said('x-forwarded-for'), bare(socket.remoteAddress ?? 'unknown')]
   const hops = believed(chain, trust)

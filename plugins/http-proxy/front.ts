@@ -1,11 +1,12 @@
 import { once } from 'node:events'
+import { unwatchFile, watchFile } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { createServer, get, type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
-import { createServer as createTlsServer } from 'node:https'
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
 import { buffer } from 'node:stream/consumers'
-import { type Close, type Context, type FrontOptions, HubError, messageOf } from 'swarmhub'
-import { forwarder, type Passage, refuse } from './forward.ts'
+import { type Close, type Context, type FrontOptions, HubError, type Log, messageOf } from 'swarmhub'
+import { forwarder, hasBody, type Passage, refuse } from './forward.ts'
 import { rewriteForwarded, type Trust } from './forwarded.ts'
 import { cleanAnswer, cleanRequest } from './hygiene.ts'
 import { readPath, routeKey } from './path.ts'
@@ -13,15 +14,23 @@ import { serveRouteApi } from './route-api.ts'
 import { openRoutes } from './routes.ts'
 import { upstream } from './upstream.ts'
 
+/** Paths of PEM files. */
+interface TlsFiles {
+  key: string
+  cert: string
+}
+
 export interface Listen {
   host: string
   port: number
-  tls?: { key: string; cert: string }
+  tls?: TlsFiles
   trust: Trust
   /** Milliseconds for requests under way when the front is told to end. */
   grace: number
 }
 
+/** Milliseconds between two looks at the certificate. */
+const renewTime = 60_000
 /** Milliseconds for the hub to draw an error page. */
 const pageTime = 5000
 
@@ -116,12 +125,19 @@ export async function serve(listen: Listen, front: FrontOptions, ctx: Context): 
     }
   }
 
-  const tls = listen.tls && { key: await readFile(listen.tls.key), cert: await readFile(listen.tls.cert) }
-  const server = tls ? createTlsServer({ ...limits, ...tls }) : createServer(limits)
-  server.on('request', web)
-  server.on('upgrade', ws)
-  // a slow client gets its answer, however long it takes
-  server.timeout = 0
+  const server = listen.tls ? createTlsServer({ ...limits, ...(await readTls(listen.tls)) }) : createServer(limits)
+  server.on('request', (req: IncomingMessage, res: ServerResponse) => {
+    web(req, res).catch(error => {
+      log.error('a request failed', { error })
+      res.destroy()
+    })
+  })
+  server.on('upgrade', (req: IncomingMessage, socket: Socket, head: Buffer) => {
+    ws(req, socket, head).catch(error => {
+      log.error('an upgrade failed', { error })
+      socket.destroy()
+    })
+  })
 
   const closeApi = await serveRouteApi(front.api, routes, log)
   try {
@@ -133,21 +149,47 @@ export async function serve(listen: Listen, front: FrontOptions, ctx: Context): 
     })
   }
 
+  const unwatch = listen.tls ? watchTls(server as TlsServer, listen.tls, log) : () => {}
   return {
     port: (server.address() as AddressInfo).port,
     async close() {
-      const closed = once(server, 'close')
-      server.close()
+      const closed = once(server.close(), 'close')
+      // a connection is idle only when its answer is out
+      const sweep = setInterval(() => server.closeIdleConnections(), 50)
       // they would never end by themselves, and their clients come back
       for (const socket of upgraded) socket.destroy()
       const cut = setTimeout(() => server.closeAllConnections(), listen.grace)
       await closed
+      clearInterval(sweep)
       clearTimeout(cut)
+      unwatch()
       await closeApi()
       hub.cut()
       await routes.close()
     },
   }
+}
+
+async function readTls({ key, cert }: TlsFiles) {
+  try {
+    return { key: await readFile(key), cert: await readFile(cert) }
+  } catch (cause) {
+    throw new HubError('config', `The proxy cannot read its key or certificate: ${messageOf(cause)}.`, { cause })
+  }
+}
+
+/** Take up a certificate that was renewed, without a restart. */
+function watchTls(server: TlsServer, files: TlsFiles, log: Log): () => void {
+  const renew = async () => {
+    try {
+      server.setSecureContext(await readTls(files))
+      log.info('the certificate is renewed', { cert: files.cert })
+    } catch (error) {
+      log.error('the new certificate cannot be used: the old one stays', { cert: files.cert, error: messageOf(error) })
+    }
+  }
+  watchFile(files.cert, { persistent: false, interval: renewTime }, renew)
+  return () => unwatchFile(files.cert, renew)
 }
 
 /** Is there one way only to read where this request ends and whom it is for? The parser has refused the rest. */
@@ -160,9 +202,6 @@ function isWellFramed({ headers, rawHeaders, httpVersion }: IncomingMessage): bo
     return false
   return rawHeaders.filter((text, i) => i % 2 === 0 && text.length === 4 && text.toLowerCase() === 'host').length < 2
 }
-
-const hasBody = ({ headers }: IncomingMessage) =>
-  headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0'
 
 /** Nobody is there to draw a page: say so in plain words, and come back by itself. */
 function awayPage(req: IncomingMessage, res: ServerResponse) {

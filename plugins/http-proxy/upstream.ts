@@ -18,14 +18,16 @@ export interface Upstream {
   readonly patient: boolean
   /** A connection that is used once; for what must not be sent twice. Rejects when none could be made, or on the signal. */
   dial(signal: AbortSignal): Promise<Socket>
-  /** Cut every connection, idle or in use. */
+  /** Cut every connection, idle or in use, and make no new one: the address may be somebody else's from now on. */
   cut(): void
 }
 
 /** `patience`: milliseconds for which `dial` tries again while nobody listens. */
 export function upstream(at: { socket: string } | { host: string; port: number }, patience = 0): Upstream {
   const connections = new Set<Socket>()
+  let isCut = false
   const connect = () => {
+    if (isCut) throw new Error('its route is gone')
     const socket = open({ ...('socket' in at ? { path: at.socket } : at), noDelay: true, keepAlive: true })
     const deadline = setTimeout(() => socket.destroy(new Error(`no connection after ${connectTime} ms`)), connectTime)
     connections.add(socket)
@@ -64,6 +66,7 @@ export function upstream(at: { socket: string } | { host: string; port: number }
       }
     },
     cut() {
+      isCut = true
       for (const socket of connections) socket.destroy()
     },
   }

@@ -35,7 +35,7 @@ const schema = z.strictObject({
   shared: z.boolean().default(false),
 })
 
-export type Options = z.input<typeof schema>
+export type LocalVolumeOptions = z.input<typeof schema>
 
 /** By volume, the hostname of the node that has it. */
 const homes = z.object({ nodes: z.record(z.string(), z.string()) })
@@ -45,7 +45,7 @@ type Homes = z.output<typeof homes>
  * A Docker volume for each user. It is on the disk of one node, so that the node on which a user's server first ran is remembered, and the
  * user's later servers are placed there.
  */
-export function localVolume(options: Options) {
+export function localVolume(options: LocalVolumeOptions) {
   const { target, prefix, driver, shared, readOnly, empty, ...rest } = parseOptions('localVolume', schema, options)
   const driverOptions = { ...rest.options, ...(rest.size !== undefined && { size: String(rest.size) }) }
   const volumeOf = (user: Pick<User, 'slug'>) => prefix + user.slug

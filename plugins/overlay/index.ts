@@ -18,10 +18,10 @@ const schema = z.strictObject({
   labels: z.record(z.string(), z.string()).default({}),
 })
 
-export type Options = z.input<typeof schema>
+export type OverlayOptions = z.input<typeof schema>
 
 /** One network that spans the Swarm, which all notebooks and the hub are on. Found by its name, made when there is none, never removed. */
-export function overlay(options: Options = {}) {
+export function overlay(options: OverlayOptions = {}) {
   const { name, docker: address, ...wanted } = parseOptions('overlay', schema, options)
   const engine = docker(address)
   let hub: Pick<Hub, 'id' | 'log'> | undefined

@@ -74,11 +74,17 @@ export function searchNotebookServer({ folder, install, log }: { folder: string;
         if (await exists(complete)) return inEnvironment
         if (!install) return undefined
         say('there is no notebook server here yet: getting JupyterLab with pip (a few minutes)')
-        await rm(environment, { recursive: true, force: true })
-        await run('python3', ['-m', 'venv', environment], { deadline: 5 * look })
-        // Where there is no package index this is over within seconds.
-        const patience = ['--timeout', '15', '--retries', '1', '--progress-bar', 'off', '--disable-pip-version-check']
-        await run(join(environment, 'bin', 'python3'), ['-m', 'pip', 'install', ...patience, ...fromPip], { deadline: get })
+        const clear = () => rm(environment, { recursive: true, force: true })
+        await clear()
+        try {
+          await run('python3', ['-m', 'venv', environment], { deadline: 5 * look })
+          // Where there is no package index this is over within seconds.
+          const patience = ['--timeout', '15', '--retries', '1', '--progress-bar', 'off', '--disable-pip-version-check']
+          await run(join(environment, 'bin', 'python3'), ['-m', 'pip', 'install', ...patience, ...fromPip], { deadline: get })
+        } catch (error) {
+          await clear()
+          throw error
+        }
         await writeFile(complete, '')
         return inEnvironment
       },

@@ -87,7 +87,7 @@ export function images(docker: Docker) {
         error => {
           signal.throwIfAborted()
           log.debug('the registry does not tell the digest of an image', { image: name, error: messageOf(error) })
-          return local?.RepoDigests?.[0]?.split('@')[1]
+          return undefined
         },
       )
       const pinned = digest === undefined ? name : `${name}@${digest}`

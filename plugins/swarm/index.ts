@@ -1,13 +1,13 @@
 import { type Hub, type Log, messageOf, type Plugin, parseOptions } from 'swarmhub'
 import { docker } from '../docker/client.ts'
 import { findPlace, manager, type Place } from './place.ts'
-import { type Options, settings as schema } from './settings.ts'
+import { type SwarmOptions, settings as schema } from './settings.ts'
 import { createSpawner } from './spawner.ts'
 
-export type { Options } from './settings.ts'
+export type { SwarmOptions } from './settings.ts'
 
 /** Each server is a service of a Docker Swarm, with one task. */
-export function swarm(options: Options = {}) {
+export function swarm(options: SwarmOptions = {}) {
   const settings = parseOptions('swarm', schema, options)
   const engine = docker(settings.docker)
   let hub = ''
@@ -37,7 +37,7 @@ export function swarm(options: Options = {}) {
 }
 
 /** Does a manager of a Swarm answer here, within two seconds? Takes the plugin's option `docker`. Never rejects. */
-swarm.answers = async (options: Pick<Options, 'docker'> = {}): Promise<boolean> => {
+swarm.answers = async (options: Pick<SwarmOptions, 'docker'> = {}): Promise<boolean> => {
   const { docker: address } = parseOptions('swarm.answers', schema.pick({ docker: true }), options)
   return manager(docker(address), AbortSignal.timeout(2000)).then(
     () => true,

@@ -17,8 +17,10 @@ export const settings = z.strictObject({
     .default('nb-'),
   /** How tokens get into a server: as a secret of the Swarm, which needs a shell in the image; or as environment, for all to read who may ask Docker. */
   secrets: z.enum(['file', 'env']).default('file'),
-  /** What is left of root's abilities in a container. An image that starts as root needs these to become its user. */
-  capabilities: z.array(z.string()).default(['CHOWN', 'DAC_OVERRIDE', 'FOWNER', 'KILL', 'SETGID', 'SETUID']),
+  /** What is left of root's abilities in a container. An image that starts as root needs these to become its user, by `sudo` or otherwise. */
+  capabilities: z
+    .array(z.string())
+    .default(['AUDIT_WRITE', 'CHOWN', 'DAC_OVERRIDE', 'FOWNER', 'FSETID', 'KILL', 'SETGID', 'SETUID']),
   /** Processes and threads of one server. */
   pids: z.int().positive().default(4096),
   /** By name, such as `nofile`. */
@@ -37,5 +39,5 @@ export const settings = z.strictObject({
   refresh: duration().prefault('5s'),
 })
 
-export type Options = z.input<typeof settings>
+export type SwarmOptions = z.input<typeof settings>
 export type Settings = z.output<typeof settings>

@@ -44,14 +44,12 @@ export function createSpawner({ engine, settings, hub, place }: SpawnerParts) {
   const serviceNamed = (name: string, signal: AbortSignal) =>
     engine.ask({ path: `/services/${name}` }, serviceShape, signal).catch(unlessMissing)
 
-  const servicesOf = (query: object, signal: AbortSignal) =>
-    engine.ask({ path: '/services', query: { ...query } }, z.array(serviceShape), signal)
+  const servicesOf = (query: Filters, signal: AbortSignal) =>
+    engine.ask({ path: '/services', query }, z.array(serviceShape), signal)
 
-  const tasksOf = (query: object, signal: AbortSignal) =>
-    engine.ask({ path: '/tasks', query: { ...query } }, z.array(taskShape), signal)
+  const tasksOf = (query: Filters, signal: AbortSignal) => engine.ask({ path: '/tasks', query }, z.array(taskShape), signal)
 
-  const secretsOf = (query: object, signal: AbortSignal) =>
-    engine.ask({ path: '/secrets', query: { ...query } }, z.array(secretShape), signal)
+  const secretsOf = (query: Filters, signal: AbortSignal) => engine.ask({ path: '/secrets', query }, z.array(secretShape), signal)
 
   const allNodes = async (signal: AbortSignal) =>
     new Map((await engine.ask({ path: '/nodes' }, z.array(nodeShape), signal)).map(node => [node.ID, node] as const))
@@ -73,6 +71,7 @@ export function createSpawner({ engine, settings, hub, place }: SpawnerParts) {
     const [services, tasks, nodes] = await Promise.all([servicesOf(mine, signal), tasksOf(mine, signal), allNodes(signal)])
     const byService = new Map<string, Task[]>(services.map(({ ID }) => [ID, []]))
     for (const task of tasks) byService.get(task.ServiceID)?.push(task)
+    for (const id of waiting.keys()) if (!byService.has(id)) waiting.delete(id)
     return Promise.all(
       services.map(async service => {
         const handle = handleOf(service)
@@ -85,14 +84,17 @@ export function createSpawner({ engine, settings, hub, place }: SpawnerParts) {
   async function poll(handle: Handle, signal: AbortSignal): Promise<Status> {
     const { service } = handleShape.parse(handle)
     try {
-      const [tasks, nodes] = await Promise.all([tasksOf({ filters: { service: [service] } }, signal), allNodes(signal)])
+      const [tasks, nodes] = await Promise.all([
+        tasksOf({ filters: { service: [service] } }, signal).catch(error => unlessGone(error, service)),
+        allNodes(signal),
+      ])
+      if (!tasks) return { state: 'gone', cause: missing }
       const status = await judge(handle, tasks, nodes, signal)
       if (status.state !== 'gone' || !tasks.some(({ Status }) => Status.ContainerStatus?.ContainerID)) return status
       const log = await lastLines(service, signal)
       return log.length > 0 ? { state: 'gone', cause: { ...status.cause, log } } : status
     } catch (error) {
       signal.throwIfAborted()
-      if (isHubError(error) && error.code === 'missing') return { state: 'gone', cause: missing }
       return { state: 'unknown', why: messageOf(error) }
     }
   }
@@ -265,11 +267,20 @@ export function createSpawner({ engine, settings, hub, place }: SpawnerParts) {
   return { spawner, sweep }
 }
 
-const labelled = (label: string, value: string) => ({ filters: { label: [`${label}=${value}`] } })
+/** What the engine is to look for. */
+type Filters = { filters: Record<string, string[]> }
+
+const labelled = (label: string, value: string): Filters => ({ filters: { label: [`${label}=${value}`] } })
 
 /** What is not there need not be removed, and only a 404 says so. */
 function unlessMissing(error: unknown): undefined {
   if (isHubError(error) && error.code === 'missing') return undefined
+  throw error
+}
+
+/** A 404 that names the service; one of something in between, such as a proxy before the socket, says nothing of it. */
+function unlessGone(error: unknown, service: string): undefined {
+  if (messageOf(error).includes(service)) return unlessMissing(error)
   throw error
 }
 

@@ -37,12 +37,17 @@ export async function ensureImages(here: Site): Promise<Record<string, string>> 
   const wanted = await recipes()
   if (wanted.some(({ tag, key }) => known[tag]?.key !== key)) {
     await withBuilder(here, async builder => {
-      for (const { tag, key, build } of wanted) {
-        if (known[tag]?.key === key) continue
+      const make = async ({ tag, key, build }: Recipe) => {
+        if (known[tag]?.key === key) return
         await timed(`image ${tag} built`, () => inFolder(here, folder => build(builder, folder)))
         known[tag] = { key, id: await docker(builder, 'image', 'inspect', '-f', '{{.Id}}', tag) }
         await writeFile(file, JSON.stringify(known, null, 2))
       }
+      const [base, ...onBase] = wanted as [Recipe, ...Recipe[]]
+      await make(base)
+      // All of them, also when one fails: the engine is not stopped under a build.
+      const made = await Promise.allSettled(onBase.map(make))
+      for (const one of made) if (one.status === 'rejected') throw one.reason
       await docker(builder, 'image', 'prune', '-f')
     })
   }
@@ -92,7 +97,7 @@ async function recipes(): Promise<Recipe[]> {
   const [apt, npm] = await Promise.all([aptConfiguration(), npmConfiguration()])
   const base: Recipe = {
     tag: BASE_IMAGE,
-    key: hash('debootstrap minbase bookworm 1', apt.sources, apt.acquire),
+    key: hash('debootstrap minbase bookworm 2', apt.sources, apt.acquire),
     build: (builder, folder) => debootstrap(builder, folder, apt),
   }
   const onBase = (tag: string, files: Record<string, string>, prepare = async (_folder: string) => {}): Recipe => ({
@@ -167,6 +172,8 @@ async function debootstrap(builder: Builder, folder: string, apt: AptConfigurati
   await run('debootstrap', ['--variant=minbase', '--include=ca-certificates', 'bookworm', root, apt.mirror], { env })
   await writeFile(join(root, 'etc/apt/sources.list'), apt.sources)
   await writeFile(join(root, 'etc/apt/apt.conf.d/99lab'), apt.acquire)
+  // As in the official image: what is installed in a layer need not survive a power cut.
+  await writeFile(join(root, 'etc/dpkg/dpkg.cfg.d/lab'), 'force-unsafe-io\n')
   await run('sh', [
     '-c',
     'cp -R /usr/local/share/ca-certificates/. "$1" 2>/dev/null || true',

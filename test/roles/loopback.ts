@@ -30,6 +30,7 @@ export function serveHttp(
   port = 0,
 ) {
   const server = createServer({ requestTimeout: 0 }, answer)
+  if (upgraded) server.on('upgrade', (_, socket: Socket) => socket.resume().once('end', () => socket.end()))
   if (upgraded) server.on('upgrade', upgraded)
   return listen(t, server, port)
 }

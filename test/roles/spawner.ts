@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { type TestContext, test } from 'node:test'
+import { describe, type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Awaitable, Cause, Context, Handle, ServerSpec, Spawner, Status, User } from 'swarmhub'
 import { fakeContext, fakeSpec, somebody } from './spawn.ts'
@@ -29,11 +29,14 @@ export interface SpawnerCase {
 export function testSpawner(
   name: string,
   make: (t: TestContext) => Awaitable<SpawnerCase>,
-  options: { skip?: string | false } = {},
+  options: { skip?: string | false /** Promises tried at once; default 1. */; concurrency?: number } = {},
 ): void {
-  const promise = (what: string, check: (given: Trial) => Promise<void>) =>
-    void test(`${name}: ${what}`, { skip: options.skip ?? false }, async t => check(trial(t, await make(t))))
+  describe(`${name}, as a spawner`, { skip: options.skip ?? false, concurrency: options.concurrency ?? 1 }, () => {
+    promises((what, check) => void test(`${name}: ${what}`, async t => check(trial(t, await make(t)))))
+  })
+}
 
+function promises(promise: (what: string, check: (given: Trial) => Promise<void>) => void): void {
   promise('a started server comes to run, at an address', async ({ start, until }) => {
     const { handle } = await start()
     const status = await until(handle, 'running')
@@ -215,9 +218,7 @@ interface Trial extends SpawnerCase {
 function trial(t: TestContext, given: SpawnerCase): Trial {
   const { spawner, hub, spec: comesUp, patience = 60_000 } = given
   const started: Handle[] = []
-  t.after(async () => {
-    for (const handle of started) await spawner.stop(handle, context())
-  })
+  t.after(() => Promise.all(started.map(handle => spawner.stop(handle, context()))))
   const made: Trial = {
     ...given,
     t,

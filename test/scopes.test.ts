@@ -1,0 +1,178 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { roles, rolesOf, scopesOf } from '../core/identity/roles.ts'
+import { covers, coversAll, expand, holds, intersect, isScope, reduce } from '../core/identity/scopes.ts'
+
+const groupsOf = (user: string) => ({ alice: ['class', 'lab'], bob: ['class'] })[user] ?? []
+const sorted = (scopes: Iterable<string>) => [...scopes].sort()
+const set = (...scopes: string[]) => new Set(scopes)
+
+test('a scope means all that it implies, filter and all', () => {
+  assert.deepEqual(sorted(expand(['users'])), [
+    'list:users',
+    'read:users',
+    'read:users:activity',
+    'read:users:groups',
+    'read:users:name',
+    'users',
+    'users:activity',
+  ])
+  assert.deepEqual(sorted(expand(['servers!group=g'])), [
+    'delete:servers!group=g',
+    'read:servers!group=g',
+    'read:users:name!group=g',
+    'servers!group=g',
+    'start:servers!group=g',
+  ])
+  assert.ok(expand(['admin:users']).has('read:users:groups'))
+  assert.ok(expand(['shares']).has('access:servers'))
+})
+
+test('who may read one server may not for that read its user', () => {
+  assert.deepEqual(sorted(expand(['admin:servers!server=a/'])), [
+    'admin:server_state!server=a/',
+    'admin:servers!server=a/',
+    'delete:servers!server=a/',
+    'read:servers!server=a/',
+    'servers!server=a/',
+    'start:servers!server=a/',
+  ])
+})
+
+test('self is one’s own, and nothing for who is no user', () => {
+  const own = expand(['self'], { owner: 'alice' })
+  for (const scope of [
+    'access:servers',
+    'read:users:name',
+    'servers',
+    'start:servers',
+    'read:tokens',
+    'read:shares',
+    'users:activity',
+  ])
+    assert.ok(own.has(`${scope}!user=alice`), scope)
+  assert.ok(![...own].some(scope => !scope.endsWith('!user=alice') || scope.startsWith('shares')))
+  assert.equal(expand(['self'], { service: 'x' }).size, 0)
+  assert.equal(expand(['inherit', '(no_scope)'], { owner: 'alice' }).size, 0)
+})
+
+test('filters that refer to their holder are resolved, or grant nothing', () => {
+  const scopes = ['read:users:name!user', 'access:servers!server', 'access:services!service']
+  assert.deepEqual(sorted(expand(scopes, { owner: 'alice', client: { server: 'bob/lab' } })), [
+    'access:servers!server=bob/lab',
+    'read:users:name!user=alice',
+  ])
+  assert.deepEqual(sorted(expand(scopes, { service: 's' })), ['access:services!service=s'])
+  assert.deepEqual(sorted(expand(scopes, { owner: 'alice', client: { service: 's' } })), [
+    'access:services!service=s',
+    'read:users:name!user=alice',
+  ])
+  assert.equal(expand(scopes).size, 0)
+})
+
+test('what is no scope is refused', () => {
+  for (const scope of [
+    ...[
+      '',
+      'all',
+      'nothing',
+      'user',
+      'Users',
+      ' users',
+      'users ',
+      'custom:x',
+      '__proto__',
+      'constructor',
+      'self!user=a',
+      'inherit!user',
+    ],
+    ...[
+      'users!',
+      'users!user=',
+      'users!team=a',
+      'users!user',
+      'users!group',
+      'users!server=a',
+      'users!server=/x',
+      'users!server=a/b/c',
+    ],
+    ...['users!=a', 'users!user=a!', '!user=a'],
+  ]) {
+    const fine = ['users!user', 'users!user=a!'].includes(scope)
+    assert.equal(isScope(scope), fine, scope)
+    if (!fine) assert.throws(() => expand([scope]), { code: 'invalid' }, scope)
+  }
+})
+
+test('a held scope covers its targets: all, a user with all servers, a group’s members with theirs, one server', () => {
+  const target = { user: 'alice', server: 'lab' }
+  const cases: [string, boolean, boolean][] = [
+    // held, covers alice, covers alice's server lab
+    ['servers', true, true],
+    ['servers!user=alice', true, true],
+    ['servers!group=class', true, true],
+    ['servers!server=alice/lab', false, true],
+    ['servers!server=alice/', false, false],
+    ['servers!user=bob', false, false],
+    ['servers!group=other', false, false],
+    ['servers!user=alicex', false, false],
+    ['read:servers!user=alice', false, false],
+  ]
+  for (const [scope, user, server] of cases) {
+    assert.equal(covers(set(scope), 'servers', { user: 'alice' }, groupsOf), user, scope)
+    assert.equal(covers(set(scope), 'servers', target, groupsOf), server, scope)
+    assert.equal(covers(set(scope), 'servers', undefined, groupsOf), scope === 'servers', scope)
+    assert.equal(holds(set(scope), 'servers'), scope.split('!')[0] === 'servers', scope)
+  }
+  assert.ok(covers(set('servers!server=alice/'), 'servers', { user: 'alice', server: '' }, groupsOf))
+  assert.ok(!covers(set('servers!server=alice'), 'servers', { user: 'alice', server: '' }, groupsOf))
+  assert.ok(covers(set('read:groups!group=class'), 'read:groups', { group: 'class' }, groupsOf))
+  assert.ok(!covers(set('read:groups!group=class'), 'read:groups', { group: 'lab' }, groupsOf))
+  assert.ok(covers(set('read:services!service=s'), 'read:services', { service: 's' }, groupsOf))
+  assert.ok(!covers(set('read:services!user=s'), 'read:services', { service: 's' }, groupsOf))
+  assert.ok(!holds(set('read:users:name'), 'read:users'))
+})
+
+test('two sets together allow what both do: the narrower of each pair', () => {
+  const cases: [string, string, string[]][] = [
+    ['servers', 'servers', ['servers']],
+    ['servers', 'servers!user=alice', ['servers!user=alice']],
+    ['servers!user=alice', 'servers!server=alice/lab', ['servers!server=alice/lab']],
+    ['servers!user=alice', 'servers!server=alicex/lab', []],
+    ['servers!group=class', 'servers!user=alice', ['servers!user=alice']],
+    ['servers!group=class', 'servers!server=bob/', ['servers!server=bob/']],
+    ['servers!group=class', 'servers!user=eve', []],
+    ['servers!group=class', 'servers!group=lab', []],
+    ['servers!group=class', 'servers!group=class', ['servers!group=class']],
+    ['servers!user=alice', 'servers!user=bob', []],
+    ['servers', 'tokens', []],
+  ]
+  for (const [a, b, both] of cases) {
+    assert.deepEqual(sorted(intersect(set(a), set(b), groupsOf)), both, `${a} and ${b}`)
+    assert.deepEqual(sorted(intersect(set(b), set(a), groupsOf)), both, `${b} and ${a}`)
+  }
+  assert.deepEqual(sorted(intersect(set('servers', 'tokens!user=alice'), set('tokens', 'servers!user=bob'), groupsOf)), [
+    'servers!user=bob',
+    'tokens!user=alice',
+  ])
+})
+
+test('a set allows another when each of its scopes is within it', () => {
+  assert.ok(coversAll(set('servers!group=class'), set('servers!user=alice', 'servers!server=bob/x'), groupsOf))
+  assert.ok(!coversAll(set('servers!group=class'), set('servers!user=alice', 'servers!user=eve'), groupsOf))
+  assert.ok(!coversAll(set('servers!user=alice'), set('servers'), groupsOf))
+  assert.ok(coversAll(set(), set(), groupsOf))
+})
+
+test('what is there for everything is not there for something once more', () => {
+  assert.deepEqual(sorted(reduce(['servers!user=a', 'servers', 'tokens!user=a'])), ['servers', 'tokens!user=a'])
+})
+
+test('the roles that there always are: every user has their own, an admin the admin’s as well', () => {
+  for (const { scopes } of roles.values()) for (const scope of scopes) assert.ok(isScope(scope), scope)
+  assert.deepEqual(rolesOf({ admin: false }), ['user'])
+  assert.deepEqual(rolesOf({ admin: true }), ['admin', 'user'])
+  assert.deepEqual(scopesOf('server'), ['users:activity!user', 'access:servers!server'])
+  assert.deepEqual(scopesOf('nobody'), [])
+  assert.ok(!expand(scopesOf('admin')).has('inherit'))
+})
