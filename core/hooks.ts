@@ -39,7 +39,7 @@ export function call<T>(who: Attribution, run: (ctx: Context) => Awaitable<T>, o
     const leave = (reason: unknown) => {
       settle()
       control.abort(reason)
-      if (options.patience) setTimeout(giveUp, options.patience, reason)
+      if (options.patience) setTimeout(giveUp, options.patience, reason).unref()
       else giveUp(reason)
     }
     const aborted = () => leave(options.signal.reason)

@@ -59,8 +59,7 @@ function engine(t: TestContext) {
   return {
     plugin,
     made,
-    /** Shut a gate; what comes back opens it. */
-    hold(gate: keyof typeof gates): () => void {
+    shut(gate: keyof typeof gates): () => void {
       let open = () => {}
       gates[gate] = new Promise<void>(resolve => (open = resolve))
       t.after(open)
@@ -75,22 +74,27 @@ function engine(t: TestContext) {
 export interface Given {
   url?: string
   plugins?: Plugin[]
+  /** In place of dummy. */
+  authenticator?: Plugin & Required<Pick<Plugin, 'authenticator'>>
   limits?: object
   profiles?: object[]
 }
 
 /** A whole hub but for its pages, its state in a folder of its own, asked without a socket. */
-export async function apiHub(t: TestContext, { url, plugins = [], limits = {}, profiles }: Given = {}) {
+export async function apiHub(
+  t: TestContext,
+  { url, plugins = [], authenticator = dummy({ password: 'the shared one' }), limits = {}, profiles }: Given = {},
+) {
   const folder = await mkdtemp(join(tmpdir(), 'api-'))
   const control = new AbortController()
   const running = engine(t)
   const proxy: Plugin = { name: 'table', proxy: { add: async () => {}, remove: async () => {}, list: async () => [] } }
   const settings = config.parse({
-    authenticators: [dummy({ password: 'the shared one' })],
+    authenticators: [authenticator],
     access: { everyone: true },
     spawner: running.plugin,
     proxy,
-    timeouts: { slow: '300ms', start: '5s', answer: '2s', hook: '2s', stop: '2s' },
+    timeouts: { slow: '10s', start: '5s', answer: '2s', hook: '2s', stop: '2s' },
     limits,
     ...(url !== undefined && { url }),
     ...(profiles && { profiles }),
@@ -161,7 +165,17 @@ export async function apiHub(t: TestContext, { url, plugins = [], limits = {}, p
     return { Cookie: cookies.join('; '), xsrf: await reply.text() }
   }
 
-  return { ...running, core, app, person, send, browser }
+  /** Shut a gate of the engine; what comes back opens it. Meanwhile nobody waits long for an answer. */
+  const hold = (gate: 'start' | 'stop') => {
+    const open = running.shut(gate)
+    settings.timeouts.slow = 100
+    return () => {
+      settings.timeouts.slow = 10_000
+      open()
+    }
+  }
+
+  return { ...running, hold, core, app, person, send, browser }
 }
 
 interface Sent {

@@ -325,7 +325,10 @@ test('api progress: who goes away is not followed any more', async t => {
     }
   }
   const http = createServer(getRequestListener(hub.app.fetch))
-  t.after(() => http.close())
+  t.after(() => {
+    http.close()
+    http.closeAllConnections()
+  })
   await new Promise<void>(resolve => http.listen(0, '127.0.0.1', resolve))
   const leave = new AbortController()
   const reply = await fetch(`http://127.0.0.1:${(http.address() as AddressInfo).port}/hub/api/users/alice/server/progress`, {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { once } from 'node:events'
 import { readFile, rename, stat, writeFile } from 'node:fs/promises'
-import { createServer, type IncomingMessage, request } from 'node:http'
+import { Agent, createServer, type IncomingMessage, request } from 'node:http'
 import { request as tlsRequest } from 'node:https'
 import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
@@ -328,31 +328,29 @@ test('a route that is removed, or that leads elsewhere, takes all its connection
     const { socket } = await upgrade(t, front.port, path)
     const outgoing = request({ host: '127.0.0.1', port: front.port, path: `${path}stream`, agent: false }).end()
     const [answer] = (await once(outgoing, 'response')) as [IncomingMessage]
-    return Promise.all([once(socket, 'close'), assert.rejects(text(answer), { code: 'ECONNRESET' })])
+    return { closed: Promise.all([once(socket, 'close'), assert.rejects(text(answer), { code: 'ECONNRESET' })]) }
   }
   const stream = () => serveHttp(t, (_, res) => res.flushHeaders(), echo)
   const [one, two] = [await stream(), await stream()]
   await front.route('/user/alice/', one.target, { generation: '1' })
-  const closed = open('/user/alice/')
-  await until(() => one.open() === 2)
+  const first = await open('/user/alice/')
   await front.route('/user/alice/', one.target, { generation: '1' })
   await new Promise(resolve => setTimeout(resolve, 20))
   assert.equal(one.open(), 2, 'the same again changes nothing')
   await front.route('/user/alice/', two.target, { generation: '1' })
-  await closed
-  assert.equal(one.open(), 0)
+  await first.closed
+  await until(() => one.open() === 0)
 
-  const again = open('/user/alice/')
-  await until(() => two.open() === 2)
+  // the same address, but another server
+  const second = await open('/user/alice/')
   await front.route('/user/alice/', two.target, { generation: '2' })
-  await again
-  assert.equal(two.open(), 0, 'the same address, but another server')
+  await second.closed
+  await until(() => two.open() === 0)
 
-  const last = open('/user/alice/')
-  await until(() => two.open() === 2)
+  const third = await open('/user/alice/')
   await front.proxy.remove('/user/alice/', context())
-  await last
-  assert.equal(two.open(), 0)
+  await third.closed
+  await until(() => two.open() === 0)
 })
 
 test('after a route is gone nothing more is sent to its address, not even the second try of a request under way', async t => {
@@ -423,18 +421,21 @@ test('a damaged file of routes is put aside, and the front starts without', asyn
 test('closing finishes what is under way, cuts the rest after the grace, and frees the port', async t => {
   const answers: (() => void)[] = []
   const notebook = await serveHttp(t, (req, res) => void answers.push(() => res.end(`late ${req.url}`)), echo)
-  const front = await startFront(t, { options: { grace: '5s' } })
+  const front = await startFront(t, { options: { grace: '1h' } })
   await front.route('/user/alice/', notebook.target)
   const { socket } = await upgrade(t, front.port, '/user/alice/ws')
-  const late = front.get('/user/alice/x')
+  const agent = new Agent({ keepAlive: true })
+  t.after(() => agent.destroy())
+  const outgoing = request({ host: '127.0.0.1', port: front.port, path: '/user/alice/x', agent }).end()
   await until(() => answers.length > 0)
   const closed = front.close()
   await once(socket, 'close')
   await assert.rejects(once(connect(front.port, '127.0.0.1'), 'connect'), { code: 'ECONNREFUSED' })
   answers[0]!()
-  assert.equal((await late).body, 'late /user/alice/x')
+  const [late] = (await once(outgoing, 'response')) as [IncomingMessage]
+  assert.equal(await text(late), 'late /user/alice/x')
   await closed
-  assert.equal(notebook.open(), 0)
+  await until(() => notebook.open() === 0)
 
   const hasty = await startFront(t, { options: { grace: '1ms' } })
   await hasty.route('/user/alice/', notebook.target)

@@ -183,15 +183,15 @@ test('an account is bound to who made it: another id, another authenticator neve
 
 test('who is renamed at the provider to a name in the rules does not get what that name has', async t => {
   let name = 'mallory'
-  const { logins, users } = await identityHub(t, {
-    access: { users: ['mallory'], admins: ['boss'] },
-    authenticators: [passwords('one', () => ({ name, id: '666' }))],
-  })
+  const authenticators = [passwords('one', () => ({ name, id: '666' }))]
+  const { logins, users, folder } = await identityHub(t, { access: { users: ['mallory'], admins: ['boss'] }, authenticators })
   assert.ok((await logins.password('one', right('x'), here)).ok)
   name = 'boss'
   assert.ok((await logins.password('one', right('x'), here)).ok)
   assert.equal(users.get('mallory')?.admin, false)
   assert.equal(users.get('boss'), undefined)
+  const later = await identityHub(t, { folder, access: { users: ['boss'] }, authenticators })
+  assert.ok(!(await later.logins.password('one', right('x'), here)).ok)
 })
 
 test('who gave the rights of an admin can take them back; what another admin gave stays', async t => {
@@ -300,6 +300,15 @@ test('a redirect comes back once, to the browser that began it, by the method it
   ] as const)
     await assert.rejects(finish(who, given, method), { code: 'invalid' })
   assert.equal(one.state.asked + two.state.asked, 0, 'no provider was asked')
+
+  const forger = new Browser()
+  const forged = Buffer.from(JSON.stringify({ method: 'one', next: '', at: Date.now() })).toString('base64url')
+  const name = [...browser.jar.values()][0]!.name
+  for (const cookie of [`${forged}.`, `${forged}.x`, forged]) {
+    forger.keep([`${name}=${cookie}; Path=/hub/`])
+    await assert.rejects(finish(forger, state), { code: 'invalid' })
+  }
+  assert.equal(one.state.asked, 0)
 
   const replay = browser.cookies('/hub/login')
   const { result, set } = await finish(browser, state)

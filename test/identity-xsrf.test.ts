@@ -41,6 +41,17 @@ test('the cookie is needed too: among several, in either order, the good one cou
   assert.ok(!(await valid(`_xsrf=${token}`)), 'without its session it is nobody’s')
 })
 
+test('who only knows a session id, as every server of that user does, cannot get the session’s token', async t => {
+  const { users, sessions, xsrf, visit } = await identityHub(t)
+  const { id } = await users.create('alice')
+  const [alice, thief] = [new Browser(), new Browser()]
+  await visit(alice, '/hub/login', c => sessions.open(c, id, 'passwords'))
+  thief.keep([`jupyterhub-session-id=${alice.value('jupyterhub-session-id')}; Path=/`])
+  const { result: stolen } = await visit(thief, '/hub/login', c => xsrf.token(c))
+  assert.notEqual(stolen, (await visit(alice, '/hub/home', c => xsrf.token(c))).result)
+  assert.ok(!(await visit(alice, '/hub/x', c => xsrf.valid(c, stolen))).result)
+})
+
 test('signing in changes the token, in the answer to the sign-in already', async t => {
   const { users, sessions, xsrf, visit } = await identityHub(t)
   const { id } = await users.create('alice')

@@ -41,6 +41,13 @@ export default defineConfig({
 async function deploy(t: TestContext, { nodes: [manager], images }: Lab) {
   assert.ok(manager)
   const folder = await mkdtemp(join(tmpdir(), 'stack-'))
+  /** This hub's services or secrets, all or one user's: other hubs may share the Swarm. */
+  const ours = async (what: 'service' | 'secret', user?: string) => {
+    const { id } = JSON.parse(await inHub('cat', '/srv/swarmhub/data/hub.json')) as { id: string }
+    const filters = [`label=org.swarmhub.hub=${id}`, ...(user === undefined ? [] : [`label=org.swarmhub.user=${user}`])]
+    const found = await docker(manager, what, 'ls', '-q', ...filters.flatMap(filter => ['--filter', filter]))
+    return found === '' ? [] : found.split('\n')
+  }
   await writeFile(join(folder, 'hub.config.ts'), config)
   await docker(manager, 'secret', 'rm', 'swarmhub-route-token').catch(() => {})
   await run('docker', ['-H', `unix://${manager.socket}`, 'secret', 'create', 'swarmhub-route-token', '-'], {
@@ -54,8 +61,8 @@ async function deploy(t: TestContext, { nodes: [manager], images }: Lab) {
         await docker(manager, 'service', 'logs', '--raw', `${stack}_${name}`).catch(String),
       )
     }
-    const ours = await docker(manager, 'service', 'ls', '-q', '--filter', 'label=org.swarmhub.hub')
-    if (ours) await docker(manager, 'service', 'rm', ...ours.split('\n'))
+    const left = await ours('service')
+    if (left.length > 0) await docker(manager, 'service', 'rm', ...left)
     await docker(manager, 'stack', 'rm', stack)
     for (let i = 0; i < 60; i++) {
       if (!(await docker(manager, 'ps', '-aq', '--filter', `label=com.docker.stack.namespace=${stack}`))) break
@@ -116,12 +123,24 @@ async function deploy(t: TestContext, { nodes: [manager], images }: Lab) {
     }
     assert.fail(`the hub is not healthy: ${await docker(manager, 'service', 'logs', '--raw', '--tail', '40', `${stack}_hub`)}`)
   }
-  const inHub = async (...args: string[]) =>
-    docker(manager, 'exec', await container('hub'), 'node', '/app/dist/core/main.js', ...args)
+  const inHub = async (...args: string[]) => docker(manager, 'exec', await container('hub'), ...args)
+  const swarmhub = (...args: string[]) => inHub('node', '/app/dist/core/main.js', ...args)
   await container('front')
   await container('hub')
   await healthy()
-  return { manager, origin, container, healthy, inHub, logs: () => docker(manager, 'service', 'logs', '--raw', `${stack}_hub`) }
+  return {
+    manager,
+    origin,
+    container,
+    healthy,
+    swarmhub,
+    ours,
+    logs: () => docker(manager, 'service', 'logs', '--raw', `${stack}_hub`),
+  }
+}
+
+interface ServiceSpec {
+  Spec: { Name: string; TaskTemplate: { ContainerSpec: { Mounts: { Source: string }[] } } }
 }
 
 const linkIn = (text: string) => {
@@ -152,7 +171,6 @@ test('the deployed hub on two nodes, end to end', { skip: noLab }, async t => {
   await buildImage(real, { tag: image, context: process.cwd() })
   const hub = await deploy(t, real)
   const { manager, origin } = hub
-  const ours = (user: string) => docker(manager, 'service', 'ls', '-q', '--filter', `label=org.swarmhub.user=${user}`)
 
   let broken = false
   /** Each step stands on the one before. */
@@ -181,7 +199,7 @@ test('the deployed hub on two nodes, end to end', { skip: noLab }, async t => {
   await step('accounts are added inside the running hub', async () => {
     for (const name of people) {
       const someone = visitor(origin)
-      await someone.submit(linkIn(await hub.inHub('local', 'add', name)), 'local', {
+      await someone.submit(linkIn(await hub.swarmhub('local', 'add', name)), 'local', {
         password: `password of ${name}`,
         repeated: `password of ${name}`,
       })
@@ -198,7 +216,7 @@ test('the deployed hub on two nodes, end to end', { skip: noLab }, async t => {
       }),
     )
     const nodes = await Promise.all(
-      people.map(async name => docker(manager, 'service', 'ps', '--format', '{{.Node}}', await ours(name))),
+      people.map(async name => docker(manager, 'service', 'ps', '--format', '{{.Node}}', ...(await hub.ours('service', name)))),
     )
     assert.deepEqual([...new Set(nodes.flatMap(text => text.split('\n')))].sort(), ['node1', 'node2'])
   })
@@ -219,7 +237,7 @@ test('the deployed hub on two nodes, end to end', { skip: noLab }, async t => {
     assert.equal(await code("open('/home/jovyan/work/kept.txt', 'w').write('still here'); print('ok')"), 'ok\n')
     const token = (await code("import os; print(os.environ['JUPYTERHUB_API_TOKEN'])")).trim()
     assert.ok(token.length >= 32)
-    const told = await docker(manager, 'service', 'inspect', await ours('alice'))
+    const told = await docker(manager, 'service', 'inspect', ...(await hub.ours('service', 'alice')))
     assert.ok(!told.includes(token))
     const refused = await visitors.get('bob')!.open(`${base}api/contents`)
     assert.equal(refused.reply.status, 403)
@@ -228,7 +246,7 @@ test('the deployed hub on two nodes, end to end', { skip: noLab }, async t => {
   await step('the hub’s container is killed: the WebSocket lives, the hub adopts, nothing is doubled', async () => {
     const python = await kernel({ url: origin + base, headers: { cookie: alice.cookieFor(base) } })
     assert.equal(await python.run('x = 41; print(x)'), '41\n')
-    const before = await ours('alice')
+    const before = await hub.ours('service', 'alice')
     const killed = await hub.container('hub')
     await docker(manager, 'kill', '-s', 'KILL', killed)
     assert.equal(await python.run('print(x + 1)'), '42\n')
@@ -237,24 +255,71 @@ test('the deployed hub on two nodes, end to end', { skip: noLab }, async t => {
     assert.equal(await python.run('print(x + 1)'), '42\n')
     await python.close()
     for (const name of people) assert.equal((await serversOf(root, name))['']?.ready, true, name)
-    assert.equal(await ours('alice'), before)
-    assert.equal(
-      (await docker(manager, 'service', 'ls', '-q', '--filter', 'label=org.swarmhub.hub')).split('\n').length,
-      people.length,
-    )
+    assert.deepEqual(await hub.ours('service', 'alice'), before)
+    assert.equal((await hub.ours('service')).length, people.length)
   })
 
   await step('after stop and start the user’s file is still there, and nothing of the old server', async () => {
     await alice.submit('/hub/home', 'stop', {})
     for (let i = 0; i < 100 && (await serversOf(root, 'alice'))['']; i++) await sleep(200)
-    assert.equal(await ours('alice'), '')
-    assert.equal(await docker(manager, 'secret', 'ls', '-q', '--filter', 'label=org.swarmhub.user=alice'), '')
+    assert.deepEqual(await hub.ours('service', 'alice'), [])
+    assert.deepEqual(await hub.ours('secret', 'alice'), [])
     await alice.submit('/hub/spawn', 'spawn', { profile: 'notebook' })
     await ready(alice, 'alice')
     assert.equal(await code("print(open('/home/jovyan/work/kept.txt').read())"), 'still here\n')
     await alice.submit('/hub/home', 'stop', {})
     for (let i = 0; i < 100 && (await serversOf(root, 'alice'))['']; i++) await sleep(200)
   })
+
+  await step(
+    'odd names, and pairs that collide where they are joined naively, get services, volumes and routes of their own',
+    async () => {
+      const xsrf = await root.xsrf()
+      const api = (method: string, path: string, body?: object) =>
+        root.ask(`/hub/api/${path}`, {
+          method,
+          headers: { accept: 'application/json', 'content-type': 'application/json', 'x-xsrftoken': xsrf },
+          ...(body && { body: JSON.stringify(body) }),
+        })
+      const pairs = [
+        ['bob@x.org', ''],
+        ['first.last', ''],
+        ['a+b', ''],
+        ['Carol', ''],
+        ['x'.repeat(200), ''],
+        ['__proto__', ''],
+        ['a-b', 'c'],
+        ['a', 'b-c'],
+      ] as const
+      const paths = new Set<string>()
+      for (const [user, server] of pairs) {
+        const name = encodeURIComponent(user)
+        assert.equal((await api('POST', `users/${name}`)).status, 201, user)
+        const started = await api('POST', `users/${name}/servers/${encodeURIComponent(server)}`, { profile: 'notebook' })
+        assert.ok(started.status === 201 || started.status === 202, `${user}: ${started.status} ${await started.text()}`)
+        let url = ''
+        for (let i = 0; i < 150 && url === ''; i++) {
+          const { servers } = (await (await api('GET', `users/${name}`)).json()) as {
+            servers: Record<string, { ready: boolean; url: string }>
+          }
+          if (servers[server]?.ready) url = servers[server].url
+          else await sleep(200)
+        }
+        assert.notEqual(url, '', `${user} never became ready`)
+        paths.add(url)
+        const reply = await fetch(`${origin}${url}api`)
+        assert.equal(reply.status, 200, url)
+      }
+      const mine = (await Promise.all(pairs.map(([user]) => hub.ours('service', user)))).flat()
+      assert.equal(mine.length, pairs.length)
+      const specs = (JSON.parse(await docker(manager, 'service', 'inspect', ...mine)) as ServiceSpec[]).map(({ Spec }) => Spec)
+      assert.equal(new Set(specs.map(({ Name }) => Name)).size, pairs.length)
+      assert.equal(new Set(specs.map(({ TaskTemplate }) => TaskTemplate.ContainerSpec.Mounts[0]?.Source)).size, pairs.length)
+      assert.equal(paths.size, pairs.length)
+      for (const [user] of pairs) assert.equal((await api('DELETE', `users/${encodeURIComponent(user)}`)).status, 204, user)
+      assert.deepEqual((await Promise.all(pairs.map(([user]) => hub.ours('service', user)))).flat(), [])
+    },
+  )
 
   for (const [profile, says] of [
     ['missing', /no-such-image/],
@@ -274,7 +339,7 @@ test('the deployed hub on two nodes, end to end', { skip: noLab }, async t => {
       const page = await alice.open('/hub/spawn-pending/alice')
       assert.equal(page.reply.status, 500)
       assert.match(page.text, says)
-      assert.equal(await ours('alice'), '')
+      assert.deepEqual(await hub.ours('service', 'alice'), [])
     })
   }
 })

@@ -100,7 +100,7 @@ test('a server logs its owner in: code, token, and what the token may do', async
 })
 
 test('what is wrong with the client is shown, never sent anywhere', async t => {
-  const { person, run, authorize, users, tokens } = await oauthHub(t)
+  const { person, run, authorize, users, tokens, oauth } = await oauthHub(t)
   const [alice, bob] = [await person('alice'), await person('bob')]
   const server = await run(alice)
   const refused = async (extra: Record<string, string | string[] | undefined>, by = alice) => {
@@ -135,6 +135,7 @@ test('what is wrong with the client is shown, never sent anywhere', async t => {
 
   await tokens.revoke(alice.id, ({ kind }) => kind === 'server')
   assert.equal(await refused({}), 400, 'a client without a secret')
+  assert.equal(oauth.client(server.id), undefined)
   await run(alice)
   await users.updateServer(alice.id, '', draft => void (draft.intent = 'stopped'))
   assert.equal(await refused({}), 400, 'a server that is stopped')

@@ -9,6 +9,7 @@ import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import type { Cause, Handle, Spawner, Status } from 'swarmhub'
+import { run } from './lab/command.ts'
 import { docker } from './lab/docker.ts'
 import { lab, noLab } from './lab/lab.ts'
 import { endSwarm, killNode, ownSwarm } from './lab/swarm.ts'
@@ -152,12 +153,12 @@ test('a refused service leaves no secret behind, and the refusal is told', { ski
   assert.equal(await docker(manager, 'secret', 'ls', '-q', '--filter', `label=org.swarmhub.hub=${hub}`), '')
 })
 
-/** What runs as the hub in a container: starts a server that calls back, and reaches it. Prints what it found. */
+/** What runs as the hub elsewhere: starts a server that calls back, and reaches it. Prints what it found. */
 const hubInside = `
 import { createServer } from 'node:http'
-const { plugin: path, image, network, spec } = JSON.parse(process.env.TRIAL)
+const { plugin: path, docker, image, networks, spec } = JSON.parse(process.env.TRIAL)
 const { swarm } = await import(path)
-const plugin = swarm({ docker: '/docker.sock' })
+const plugin = swarm({ docker })
 const log = { debug() {}, info() {}, warn: console.error }
 await plugin.setup({ id: spec.hub, log })
 const ctx = { log, signal: AbortSignal.timeout(60000), progress() {} }
@@ -167,7 +168,7 @@ let heard
 const calledBack = new Promise(resolve => (heard = resolve))
 createServer((request, reply) => { reply.end(); heard(request.url) }).listen(8081, reach.listen)
 const code = 'import urllib.request as r, os; r.urlopen("http://' + reach.host + ':8081/back", timeout=20); os.execvp("python3", ["python3", "-m", "http.server", "8888"])'
-const handle = await spawner.start({ ...spec, image, networks: [network], command: ['python3', '-c', code] }, ctx)
+const handle = await spawner.start({ ...spec, image, networks, command: ['python3', '-c', code] }, ctx)
 let status
 do status = await spawner.poll(handle, ctx); while (status.state === 'starting')
 const back = await calledBack
@@ -175,7 +176,7 @@ let answer
 while (!answer) answer = await fetch(status.target).then(reply => reply.status, () => new Promise(resolve => setTimeout(resolve, 100)))
 await spawner.stop(handle, ctx)
 console.log('FOUND ' + JSON.stringify({ reach, network: handle.network, target: status.target, back, answer }))
-setTimeout(() => {}, 60000)
+process.exit()
 `
 
 for (const kind of ['container', 'service'] as const) {
@@ -187,7 +188,7 @@ for (const kind of ['container', 'service'] as const) {
     // The same paths in the container as here: the bundle's folder, and what it imports.
     const folders = [resolve(dirname(plugin), '../..'), await realpath('node_modules')]
     const spec = { ...fakeSpec(name), ...on(worker) }
-    const trial = JSON.stringify({ plugin, image: images.notebook, network: name, spec })
+    const trial = JSON.stringify({ plugin, docker: '/docker.sock', image: images.notebook, networks: [name], spec })
     const mounts = [...folders.map(path => [path, path] as const), [manager.socket, '/docker.sock'] as const]
     const options = ['--name', name, '--network', name, '--env', `TRIAL=${trial}`]
     const binds = mounts.flatMap(([from, to]) => ['--mount', `type=bind,source=${from},target=${to},readonly`])
@@ -226,6 +227,31 @@ for (const kind of ['container', 'service'] as const) {
     assert.match(found.target, /^http:\/\/10\.[\d.]+:8888$/)
   })
 }
+
+test('a hub on a machine with a Swarm of one node finds its servers on their ports, and they find it on Docker’s bridge', {
+  skip: noLab,
+}, async t => {
+  const own = await ownSwarm(await lab(), 1)
+  const { manager, images } = await onSwarm(t, {}, own)
+  t.after(() => endSwarm(own))
+  const plugin = fileURLToPath(new URL('../plugins/swarm/index.js', import.meta.url))
+  await docker(manager, 'network', 'create', '--driver', 'overlay', 'an-overlay')
+  const gateway = await docker(manager, 'network', 'inspect', '-f', '{{(index .IPAM.Config 0).Gateway}}', 'bridge')
+  // On the machine itself, as far as a process can tell: in its network, under its name.
+  const enter = [`--net=/run/netns/${manager.netns}`, 'unshare', '--uts', 'sh', '-c', 'hostname "$0"; exec "$@"', manager.name]
+  for (const networks of [[], ['an-overlay']]) {
+    const trial = { plugin, docker: manager.socket, image: images.notebook, networks, spec: fakeSpec('hub-on-a-laptop') }
+    const env = { ...process.env, TRIAL: JSON.stringify(trial) }
+    const output = await run('nsenter', [...enter, process.execPath, '--input-type=module', '-e', hubInside], {
+      env,
+      timeout: 60_000,
+    })
+    const found = JSON.parse(output.slice(output.indexOf('FOUND ') + 6))
+    assert.deepEqual(found.reach, { listen: gateway, host: gateway })
+    assert.match(found.target, /^http:\/\/127\.0\.0\.1:\d+$/)
+    assert.deepEqual([found.back, found.answer, found.network], ['/back', 200, null])
+  }
+})
 
 test('a server whose node is emptied or lost is gone, with that cause; a silent node alone says nothing', {
   skip: noLab,

@@ -40,6 +40,8 @@ export function createGroups(store: Store): Groups {
       const wrong = groups.find(name => !isGroupName(name))
       if (wrong !== undefined)
         throw new HubError('invalid', `${JSON.stringify(wrong.slice(0, 64))} cannot be the name of a group.`)
+      const present = this.of(userId)
+      if (present.length === new Set(groups).size && present.every(name => groups.includes(name))) return
       await store.hub.update(draft => {
         for (const group of draft.groups) {
           const is = group.users.includes(userId)

@@ -193,7 +193,7 @@ function contains(wide: string | undefined, narrow: string | undefined, groupsOf
   const user = /^user=(.+)$/s.exec(narrow)?.[1] ?? /^server=([^/]+)\//s.exec(narrow)?.[1]
   if (user === undefined) return false
   if (wide.startsWith('group=')) return groupsOf(user).includes(wide.slice('group='.length))
-  return narrow.startsWith('server=') && wide === `user=${user}`
+  return wide === `user=${user}`
 }
 
 /** Does `held` allow all that these expanded scopes allow? */

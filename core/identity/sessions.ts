@@ -52,11 +52,13 @@ export function createSessions({
       .find(found => found && Date.parse(found.record.expires) > Date.now() && admits(found.owner, found.record))
   }
 
-  const end = (userId: string, closes: (sessionId: string) => boolean) =>
-    users.update(userId, draft => {
-      draft.sessions = draft.sessions.filter(({ sessionId }) => !closes(sessionId))
-      draft.tokens = draft.tokens.filter(({ sessionId }) => sessionId === null || !closes(sessionId))
-    })
+  const end = (userId: string, ends: (session: SessionRecord) => boolean) =>
+    users.update(userId, draft =>
+      keepOnly(
+        draft,
+        draft.sessions.filter(session => !ends(session)),
+      ),
+    )
 
   return {
     find,
@@ -70,10 +72,10 @@ export function createSessions({
         expires: new Date(now + lifetime).toISOString(),
       }
       const before = find(c)
-      if (before) await end(before.owner.id, id => id === before.record.sessionId)
+      if (before) await end(before.owner.id, ({ hash }) => hash === before.record.hash)
       await users.update(userId, draft => {
         const alive = draft.sessions.filter(({ expires }) => Date.parse(expires) > now)
-        draft.sessions = [...alive, record].slice(-most)
+        keepOnly(draft, [...alive, record].slice(-most))
       })
       changed.set(c, { hash: record.hash, sessionId })
       setHubCookie(c, cookieNames.login, value, { path: hub, url, maxAge: Math.floor(lifetime / 1000) })
@@ -82,7 +84,7 @@ export function createSessions({
     },
     async close(c) {
       const found = find(c)
-      if (found) await end(found.owner.id, id => id === found.record.sessionId)
+      if (found) await end(found.owner.id, ({ hash }) => hash === found.record.hash)
       changed.set(c, { hash: undefined, sessionId: undefined })
       setHubCookie(c, cookieNames.login, '', { path: hub, url, maxAge: 0 })
       setHubCookie(c, cookieNames.session, '', { path: base, url, maxAge: 0 })
@@ -103,6 +105,13 @@ export function createSessions({
       return id
     },
   }
+}
+
+/** Sessions end together with the tokens that were issued in them. */
+function keepOnly(draft: UserRecord, sessions: SessionRecord[]): void {
+  const kept = new Set(sessions.map(({ sessionId }) => sessionId))
+  draft.sessions = sessions
+  draft.tokens = draft.tokens.filter(({ sessionId }) => sessionId === null || kept.has(sessionId))
 }
 
 /** It looks as JupyterHub's does: servers read it. */

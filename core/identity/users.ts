@@ -58,7 +58,8 @@ export function createUsers({ store }: { store: Store }): Users {
   const groups = createGroups(store)
   /** Names and slugs of users that are being written down. */
   const taken = new Set<string>()
-  let last = Math.max(0, ...[...store.byId.values()].map(({ number }) => number))
+  let last = 0
+  for (const { number } of store.byId.values()) last = Math.max(last, number)
 
   const checkName = (name: string) => {
     if (name !== name.trim() || normalizeUsername(name) === undefined)

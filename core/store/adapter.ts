@@ -25,8 +25,9 @@ export function durableFile<T>(path: string, check: Check<T>): Adapter<T> {
       let raw: unknown
       try {
         raw = JSON.parse(text)
-      } catch (error) {
-        throw unusable(path, `it is damaged or cut off: ${messageOf(error)}`)
+      } catch {
+        // Node's own words would quote from the file.
+        throw unusable(path, 'it is damaged or cut off, and no JSON')
       }
       try {
         return await check(raw)

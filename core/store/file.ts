@@ -2,7 +2,7 @@ import { rm, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { Low } from 'lowdb'
 import { type ZodType, z } from 'zod'
-import { HubError } from '../errors.ts'
+import { HubError, messageOf } from '../errors.ts'
 import { durableFile, unusable } from './adapter.ts'
 import { syncFolder } from './folder.ts'
 
@@ -11,10 +11,10 @@ export interface StateFile<T> {
   /** The value as last made durable. Frozen. */
   readonly data: T
   /**
-   * Change the value. `change` gets a copy, and is called once; it must not wait for anything. Resolves with the new value
-   * after fsync, rename and fsync of the folder; changes made at the same time share one write. When `change` throws or
-   * makes a value that does not fit the schema, only this call rejects; when the write fails, all of its changes are rolled
-   * back and reject with `unavailable`. A change that changes nothing writes nothing.
+   * Change the value. `change` gets a copy; it must not wait for anything, and may be called again when another change fails.
+   * Resolves with the new value after fsync, rename and fsync of the folder; changes made at the same time share one write.
+   * When `change` throws or makes a value that does not fit the schema, only this call rejects; when the write fails, all of
+   * its changes are rolled back and reject with `unavailable`. A change that changes nothing writes nothing.
    */
   update(change: (draft: T) => void): Promise<T>
   /** Remove the file. Later updates reject with `missing`. May come twice. */
@@ -74,29 +74,46 @@ export async function openFile<T>(
     options.swapped?.(next ?? undefined, previous)
   }
 
-  const apply = (value: T, change: Waiting['change']): T => {
+  const apply = (value: T, changes: Waiting[]): T => {
     const draft = structuredClone(value)
-    const result: unknown = change(draft)
-    if (result instanceof Promise) throw new TypeError(`a change of ${path} waits for something: what it does then is lost`)
+    for (const { change } of changes) {
+      const result: unknown = change(draft)
+      if (result instanceof Promise) throw new TypeError(`a change of ${path} waits for something: what it does then is lost`)
+    }
     // Through JSON, so that memory never holds what a restart would read differently.
     return fit(JSON.parse(JSON.stringify(draft)))
+  }
+
+  /** All changes that can be made, one after the other; the others are rejected. */
+  const applyEach = (value: T, changes: Waiting[]): { next: T; kept: Waiting[] } => {
+    let next = value
+    const kept = changes.filter(one => {
+      try {
+        next = apply(next, [one])
+        return true
+      } catch (error) {
+        one.reject(error)
+        return false
+      }
+    })
+    return { next, kept }
+  }
+
+  const applyAll = (value: T, changes: Waiting[]): { next: T; kept: Waiting[] } => {
+    try {
+      return { next: apply(value, changes), kept: changes }
+    } catch {
+      // Whose fault it is shows one by one.
+      return applyEach(value, changes)
+    }
   }
 
   /** Make one value durable for all who wait now. */
   const flush = async () => {
     const taken = waiting.splice(0)
     const durable = db.data
-    if (durable === null) return taken.forEach(({ reject }) => void reject(removed(path)))
-    let next: T = durable
-    const kept: Waiting[] = []
-    for (const one of taken) {
-      try {
-        next = apply(next, one.change)
-        kept.push(one)
-      } catch (error) {
-        one.reject(error)
-      }
-    }
+    if (durable === null) return taken.forEach(({ reject }) => void reject(removed()))
+    const { next, kept } = applyAll(durable, taken)
     if (unsure || JSON.stringify(next) !== JSON.stringify(durable)) {
       try {
         await db.adapter.write(next)
@@ -106,8 +123,8 @@ export async function openFile<T>(
       }
       unsure = false
       swap(next)
-    } else next = durable
-    for (const { resolve } of kept) resolve(next)
+    }
+    for (const { resolve } of kept) resolve(last)
   }
 
   /** When only the last fsync failed, the new content is in place already. If this fails too, the next update settles it. */
@@ -151,16 +168,12 @@ export async function openFile<T>(
   }
 }
 
-const removed = (path: string) => new HubError('missing', `${path} has been removed.`)
+const removed = () => new HubError('missing', 'This has been removed meanwhile.')
 
 const unwritten = (path: string, cause: unknown) =>
-  new HubError(
-    'unavailable',
-    `The hub could not save its state to ${path}; nothing was changed. Try again, and tell the admin.`,
-    {
-      cause,
-    },
-  )
+  new HubError('unavailable', 'The hub could not save this, and nothing was changed. Try again, and tell the admin.', {
+    cause: new Error(`${path} could not be written: ${messageOf(cause)}`, { cause }),
+  })
 
 function freeze<V>(value: V): V {
   if (typeof value === 'object' && value !== null) {

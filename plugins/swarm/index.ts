@@ -48,6 +48,8 @@ swarm.answers = async (options: Pick<SwarmOptions, 'docker'> = {}): Promise<bool
 function sayWay(log: Log, { networks, reach, contained }: Place, wanted: 'auto' | 'overlay' | 'host-port'): void {
   if (wanted !== 'host-port' && networks.size > 0) {
     log.info('servers are reached over the network that the hub shares with them', { hub: reach.host })
+  } else if (wanted === 'overlay') {
+    log.warn('the hub is on no network of the Swarm: no server can be started until its container is attached to one')
   } else {
     log.info('the hub is on no network of the Swarm: each server is published on a port of its node', { hub: reach.host })
     if (contained) log.warn('the hub runs in a container: servers find it only when it is attached to their network')

@@ -78,11 +78,14 @@ function nameOf({ Name, Config }: Container): string {
   return service === undefined ? Name.replace(/^\//, '') : `tasks.${service}`
 }
 
-/** How containers reach a process on the machine itself, on an address that only they and the nodes use where there is one. */
+/**
+ * How containers reach a process on the machine itself: on Docker's own bridge where that is on this machine and there are no others, so
+ * that nobody else does. The bridge of overlay networks would do as well, but is made only with the first of them.
+ */
 async function outside(docker: Docker, single: boolean, nodeAddress: string, signal: AbortSignal): Promise<Reach> {
   if (single) {
-    const bridge = await docker.ask({ path: '/networks/docker_gwbridge' }, networkShape, signal)
-    const gateway = bridge.IPAM.Config?.[0]?.Gateway
+    const networks = await docker.ask({ path: '/networks', query: { filters: { name: ['bridge'] } } }, networksShape, signal)
+    const gateway = networks.find(({ Name }) => Name === 'bridge')?.IPAM.Config?.[0]?.Gateway
     const own = Object.values(networkInterfaces()).some(list => list?.some(({ address }) => address === gateway))
     if (gateway && own) return { listen: gateway, host: gateway }
   }
@@ -124,6 +127,7 @@ type Container = z.output<typeof containerShape>
 
 const networkShape = z.object({
   Id: z.string(),
+  Name: z.string(),
   Ingress: z.boolean().optional(),
   IPAM: z.object({ Config: z.array(z.object({ Gateway: z.string().optional() })).nullish() }),
 })
