@@ -15,7 +15,6 @@ export default defineConfig({
   spawner: process({ install: false, command: ['/usr/bin/jupyterhub-singleuser'] }),
   proxy: httpProxy({ port: $PORT, host: '127.0.0.1' }),
   hub: { port: $HUB_PORT },
-  profiles: [{ name: 'notebook', label: 'Notebook', env: { JUPYTERHUB_SINGLEUSER_APP: 'notebook.notebookapp.NotebookApp' } }],
   timeouts: { poll: '2s' },
 })
 `

@@ -32,15 +32,17 @@ export function createGroups(store: Store): Groups {
     return { byName, byUser }
   }
 
+  const of: Groups['of'] = userId => lookUp().byUser.get(userId) ?? []
+
   return {
     get: name => lookUp().byName.get(name),
     all: () => store.hub.data.groups,
-    of: userId => lookUp().byUser.get(userId) ?? [],
+    of,
     async set(userId, groups) {
       const wrong = groups.find(name => !isGroupName(name))
       if (wrong !== undefined)
         throw new HubError('invalid', `${JSON.stringify(wrong.slice(0, 64))} cannot be the name of a group.`)
-      const present = this.of(userId)
+      const present = of(userId)
       if (present.length === new Set(groups).size && present.every(name => groups.includes(name))) return
       await store.hub.update(draft => {
         for (const group of draft.groups) {

@@ -2,6 +2,7 @@ import { basename, dirname, join } from 'node:path'
 import { type Context, duration, type Handle, HubError, type Plugin, parseOptions, type ServerSpec, type User } from 'swarmhub'
 import { z } from 'zod'
 import { furnish, placeIn } from './home.ts'
+import { notebookApp } from './notebook-app.ts'
 import { onPath, type Search, searchNotebookServer } from './notebook-server.ts'
 import { freePort } from './port.ts'
 import { createRuns, type Runs } from './runs.ts'
@@ -70,7 +71,11 @@ export function process(given: ProcessOptions = {}) {
     await furnish(place, spec, join(folder, 'volumes'), ctx.log)
     const port = await freePort(new Set((await runs.list()).map(({ run }) => run.port)))
     const rootDir = spec.env.JUPYTERHUB_ROOT_DIR
+    const app = await notebookApp(command[0]!).catch(error =>
+      ctx.log.warn('it is unknown which pages the notebook server has', { error }),
+    )
     const env = {
+      ...(app && { JUPYTERHUB_SINGLEUSER_APP: app }),
       ...ofOurs([...kept, ...keep]),
       ...(path !== undefined && { PATH: path }),
       ...spec.env,

@@ -29,7 +29,7 @@ export function serveHttp(
   upgraded?: (req: IncomingMessage, socket: Socket) => void,
   port = 0,
 ) {
-  const server = createServer({ requestTimeout: 0 }, answer)
+  const server = createServer({ requestTimeout: 0, keepAliveTimeout: 600_000 }, answer)
   if (upgraded) server.on('upgrade', (_, socket: Socket) => socket.resume().once('end', () => socket.end()))
   if (upgraded) server.on('upgrade', upgraded)
   return listen(t, server, port)
