@@ -10,6 +10,7 @@ import type { Core } from './core.ts'
 import { draft } from './draft.ts'
 import { HubError, messageOf } from './errors.ts'
 import { call, createStager } from './hooks.ts'
+import { describeAccess } from './identity/access.ts'
 import { createIdentity } from './identity/identity.ts'
 import type { Users } from './identity/users.ts'
 import { type NamedJob, runJobs } from './jobs.ts'
@@ -72,7 +73,12 @@ export function createHub({ settings, plugins, dataFolder }: LoadedConfig, { log
     const identity = createIdentity({ store, settings, base, url, stager, log, closing })
     closers.push(() => identity.users.flush())
     await identity.settle()
-    const oauth = createOAuthProvider({ users: identity.users, tokens: identity.tokens, base })
+    const oauth = createOAuthProvider({
+      users: identity.users,
+      tokens: identity.tokens,
+      base,
+      lifetime: settings.timeouts.session,
+    })
 
     settings.proxy.proxy.connect?.(routeApi)
     const routes = createRoutes(settings.proxy, log, metrics, closing)
@@ -122,6 +128,7 @@ export function createHub({ settings, plugins, dataFolder }: LoadedConfig, { log
     closers.push(await servers.watch())
     closers.push(runJobs([...coreJobs(settings, servers, identity.users, metrics), ...pluginJobs(plugins)], log, metrics))
     up()
+    log.info('who may sign in', { who: describeAccess(settings.access) })
     log.info('hub is up', { users: identity.users.count, servers: [...servers.active()].length, address })
   }
 

@@ -1,9 +1,10 @@
 import { join } from 'node:path'
+import type { ZodType } from 'zod'
 import type { Core } from './core.ts'
 import { HubError } from './errors.ts'
 import type { Hub, Log, Plugin, ServerView } from './plugin.ts'
 import type { Server } from './servers/server.ts'
-import { openFile } from './store/file.ts'
+import { openFile, type StateFile } from './store/file.ts'
 
 /** The hub as one plugin sees it: nothing of another plugin's, no record, no token. */
 export function createPluginHub(core: Core, id: string, plugin: Plugin, folder: string, log: Log): Hub {
@@ -13,6 +14,7 @@ export function createPluginHub(core: Core, id: string, plugin: Plugin, folder: 
     if (!user) throw new HubError('missing', `There is no user "${name}".`)
     return user
   }
+  const files = new Map<string, Promise<StateFile<unknown>>>()
   const listens = settings.proxy.proxy.listens
   const here = `${listens?.tls ? 'https' : 'http'}://localhost:${listens?.port ?? 8000}${base}`
 
@@ -24,7 +26,12 @@ export function createPluginHub(core: Core, id: string, plugin: Plugin, folder: 
     isPublic: isPublic(core),
     link: page => new URL(`hub/x/${plugin.name}/${page}`, url ?? here).href,
     say: text => void process.stdout.write(`\n${text}\n\n`),
-    file: (name, schema, initial) => openFile(join(folder, `${name}.json`), schema, initial),
+    file<T>(name: string, schema: ZodType<T>, initial: T) {
+      // Two that do not know of each other would overwrite what the other one wrote.
+      const opened = files.get(name) ?? openFile(join(folder, `${name}.json`), schema, initial)
+      files.set(name, opened as Promise<StateFile<unknown>>)
+      return opened as Promise<StateFile<T>>
+    },
     users: function* () {
       for (const record of users.all()) yield users.view(record)
     },

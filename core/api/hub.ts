@@ -1,4 +1,4 @@
-import { jupyterhubVersion as version } from '../web/guard.ts'
+import { jupyterhubVersion as version } from '../version.ts'
 import type { Endpoint } from './endpoint.ts'
 
 /** The first that a notebook asks of the hub, and what any page may ask (contract 3.1). */

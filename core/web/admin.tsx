@@ -2,12 +2,12 @@ import type { Core } from '../core.ts'
 import { HubError, messageOf } from '../errors.ts'
 import { escapeSegment, normalizeUsername } from '../names.ts'
 import type { Caller } from '../plugin.ts'
+import { demand, missing } from '../rights.ts'
 import type { UserRecord } from '../store/records.ts'
 import { withQuery } from './address.ts'
 import { Actions, State, serverLabel } from './card.tsx'
 import type { PageContext } from './environment.ts'
 import { Ago, Alert, Hidden, page } from './layout.tsx'
-import { demand, missing } from './rights.ts'
 
 const pageSize = 50
 

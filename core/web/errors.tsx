@@ -2,10 +2,10 @@ import { HTTPException } from 'hono/http-exception'
 import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import type { Core } from '../core.ts'
 import { isHubError } from '../errors.ts'
+import { missing } from '../rights.ts'
 import { sent } from './address.ts'
 import type { PageContext } from './environment.ts'
 import { page } from './layout.tsx'
-import { missing } from './rights.ts'
 
 /** Turns whatever was thrown into an answer. Only the sentences that are meant for people leave the house. */
 export const showError = (core: Core) =>

@@ -6,11 +6,9 @@ import { routePath } from 'hono/route'
 import type { Core } from '../core.ts'
 import { HubError } from '../errors.ts'
 import type { UserRecord } from '../store/records.ts'
+import { jupyterhubVersion } from '../version.ts'
 import { sent, withQuery } from './address.ts'
 import type { PageContext, WebEnv } from './environment.ts'
-
-/** The JupyterHub that clients take us for: on every response. */
-export const jupyterhubVersion = '5.4.6'
 
 /** Around every response: the headers that all of them carry, a nonce for the page, an id for the log, the request's time. */
 export const headers = (core: Core): MiddlewareHandler<WebEnv> =>

@@ -1,13 +1,13 @@
 import type { Core } from '../core.ts'
 import { HubError } from '../errors.ts'
 import { isServerName } from '../names.ts'
+import { demand } from '../rights.ts'
 import type { UserRecord } from '../store/records.ts'
 import { publicHost, serverPage, withQuery } from './address.ts'
 import { ServerCard } from './card.tsx'
 import type { PageContext } from './environment.ts'
 import { Alert, Hidden, page } from './layout.tsx'
 import { safeNext } from './next.ts'
-import { demand } from './rights.ts'
 import { begin } from './start.tsx'
 
 /** `hub/`: to `next`, else home. */

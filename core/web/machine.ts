@@ -3,9 +3,10 @@ import { HTTPException } from 'hono/http-exception'
 import type { Core } from '../core.ts'
 import { messageOf } from '../errors.ts'
 import type { Caller } from '../plugin.ts'
+import { demand } from '../rights.ts'
 import type { PageContext } from './environment.ts'
 import { readForm } from './guard.ts'
-import { bearer, demand } from './rights.ts'
+import { bearer } from './rights.ts'
 
 /** `health`: the hub answers. With `?full`, for who may read about the hub: what each plugin says about itself. */
 export const health = (core: Core) =>

@@ -1,23 +1,10 @@
 import type { Core } from '../core.ts'
-import { HubError } from '../errors.ts'
 import { isServerName } from '../names.ts'
-import type { Caller, ScopeTarget } from '../plugin.ts'
+import type { Caller } from '../plugin.ts'
+import { demand, missing } from '../rights.ts'
 import type { Server } from '../servers/server.ts'
 import type { UserRecord } from '../store/records.ts'
 import type { PageContext } from './environment.ts'
-
-/**
- * The caller must hold one of the scopes for the target. Who holds it for other targets learns `missing`, the same answer
- * as for what does not exist; who does not hold it at all learns `denied` (contract 4.1).
- */
-export function demand(caller: Caller, accepted: readonly string[], target?: ScopeTarget): void {
-  if (accepted.some(scope => caller.allows(scope, target))) return
-  if (target && accepted.some(scope => caller.holds(scope))) throw missing()
-  throw new HubError('denied', `You may not do this. It takes the right ${accepted.join(' or ')}.`)
-}
-
-/** One answer for what does not exist and for what must not be seen. */
-export const missing = () => new HubError('missing', 'There is no such user or server, or you may not see it.')
 
 /** What a page is about: `…/USER/SERVER`, `…/USER` for the default server, nothing for the visitor's own. */
 export interface Target {

@@ -3,9 +3,9 @@ import { existsSync, readFileSync } from 'node:fs'
 import { dirname, extname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Core } from '../core.ts'
+import { missing } from '../rights.ts'
 import type { PageContext } from './environment.ts'
 import mark from './logo.svg'
-import { missing } from './rights.ts'
 import css from './style.css'
 
 const day = 86_400

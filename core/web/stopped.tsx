@@ -2,6 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { HTTPException } from 'hono/http-exception'
 import type { Core } from '../core.ts'
 import type { Caller } from '../plugin.ts'
+import { missing } from '../rights.ts'
 import type { Server } from '../servers/server.ts'
 import { sent, serverPage } from './address.ts'
 import { serverLabel } from './card.tsx'
@@ -9,7 +10,7 @@ import type { PageContext } from './environment.ts'
 import { wantsJson } from './errors.tsx'
 import { greet, toLogin, whoIs } from './guard.ts'
 import { page } from './layout.tsx'
-import { bearer, missing } from './rights.ts'
+import { bearer } from './rights.ts'
 
 /** So many redirects in a row between hub and server are a loop. */
 const limit = 4

@@ -1,10 +1,10 @@
 import type { Core } from '../core.ts'
 import { milliseconds } from '../duration.ts'
 import { HubError } from '../errors.ts'
+import { demand } from '../rights.ts'
 import type { TokenRecord, UserRecord } from '../store/records.ts'
 import type { PageContext } from './environment.ts'
 import { Ago, Hidden, page } from './layout.tsx'
-import { demand } from './rights.ts'
 
 /** `token`: what acts in the visitor's name: tokens made here or by the API, and applications signed in to. */
 export const showTokens = (core: Core) =>

@@ -107,7 +107,6 @@ export function forwarder(): Forwarder {
       passage.answered = true
       clearTimeout(deadline)
       passage.answer?.(answer.headers)
-      socket.removeListener('readable', notice)
       tie(socket, server)
       tie(server, socket)
       if (passage.active) socket.on('data', passage.active)
@@ -170,8 +169,6 @@ export function forwarder(): Forwarder {
       socket.once('end', () => {
         if (!passage.answered) socket.destroy()
       })
-      // a client that leaves is noticed only while somebody reads
-      socket.on('readable', notice)
       sent.set(req, passage)
       dropHopByHop(req.headers)
       Object.assign(req.headers, { connection: 'Upgrade', upgrade: 'websocket' })
@@ -190,11 +187,6 @@ export function forwarder(): Forwarder {
       }
     },
   }
-}
-
-/** Reads nothing, but lets the end of the stream be seen. */
-function notice(this: Socket) {
-  this.read(0)
 }
 
 /** Does this message announce a body? */

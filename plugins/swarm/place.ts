@@ -1,7 +1,7 @@
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
-import { hostname, networkInterfaces } from 'node:os'
+import { hostname } from 'node:os'
 import { HubError, isHubError, type Reach } from 'swarmhub'
 import { z } from 'zod'
 import type { Docker } from '../docker/client.ts'
@@ -85,12 +85,27 @@ function nameOf({ Name, Config }: Container): string {
 async function outside(docker: Docker, single: boolean, nodeAddress: string, signal: AbortSignal): Promise<Reach> {
   if (single) {
     const networks = await docker.ask({ path: '/networks', query: { filters: { name: ['bridge'] } } }, networksShape, signal)
-    const gateway = networks.find(({ Name }) => Name === 'bridge')?.IPAM.Config?.[0]?.Gateway
-    const own = Object.values(networkInterfaces()).some(list => list?.some(({ address }) => address === gateway))
-    if (gateway && own) return { listen: gateway, host: gateway }
+    const [config] = networks.find(({ Name }) => Name === 'bridge')?.IPAM.Config ?? []
+    // Told only by newer engines, and when it was configured; else it is the first address.
+    const gateway = config?.Gateway ?? config?.Subnet?.replace(/\.\d+\/\d+$/, '.1')
+    if (gateway && (await isOwn(gateway))) return { listen: gateway, host: gateway }
   }
   const address = await sourceAddress(nodeAddress)
   return { listen: address, host: address }
+}
+
+/** Is this an address of this machine? The list of interfaces leaves out a bridge that nothing is attached to yet. */
+async function isOwn(address: string): Promise<boolean> {
+  const socket = createSocket(address.includes(':') ? 'udp6' : 'udp4')
+  try {
+    socket.bind(0, address)
+    await once(socket, 'listening')
+    return true
+  } catch {
+    return false
+  } finally {
+    socket.close()
+  }
 }
 
 /** The address from which this machine speaks to that one. Nothing is sent. */
@@ -129,6 +144,6 @@ const networkShape = z.object({
   Id: z.string(),
   Name: z.string(),
   Ingress: z.boolean().optional(),
-  IPAM: z.object({ Config: z.array(z.object({ Gateway: z.string().optional() })).nullish() }),
+  IPAM: z.object({ Config: z.array(z.object({ Gateway: z.string().optional(), Subnet: z.string().optional() })).nullish() }),
 })
 const networksShape = z.array(networkShape)

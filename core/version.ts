@@ -1,0 +1,2 @@
+/** The JupyterHub that clients take us for: on every response. They parse it as a version of PEP 440. */
+export const jupyterhubVersion = '5.4.6'

@@ -1,0 +1,344 @@
+import assert from 'node:assert/strict'
+import { rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import type { BrowserContext, Page } from 'playwright-core'
+import { browser, screenshot, type Window } from './lab/chromium.ts'
+import { singleuser } from './lab/jupyter.ts'
+import { noLab } from './lab/lab.ts'
+import { type RunningHub, startHub } from './running-hub.ts'
+
+/**
+ * A hub whose starts can be held: while the file `say` is in its folder, a start tells what is in it and waits. The profile
+ * "broken" ends with 1 until there is a file `mended`.
+ */
+const config = (authenticator: string, profiles: string, more = '') => `
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { defineConfig } from 'swarmhub'
+import { dummy, httpProxy, local, process } from 'swarmhub/plugins'
+const [say, mended] = ['say', 'mended'].map(name => join(globalThis.process.cwd(), name))
+const held = {
+  name: 'held',
+  hooks: {
+    async 'before:spawn'(spawn, ctx) {
+      while (existsSync(say)) {
+        ctx.progress(readFileSync(say, 'utf8') || 'Waiting')
+        await sleep(50, undefined, { signal: ctx.signal })
+      }
+    },
+  },
+}
+const profiles = {
+  notebook: { name: 'notebook', label: 'Notebook', description: 'Python, for courses and small data', cpus: 1, memory: '1G' },
+  large: { name: 'large', label: 'Large notebook', description: 'For training and large data. Please stop it when you are done.', cpus: 8, memory: '32G' },
+  broken: { name: 'broken', label: 'Notebook', command: ['/bin/sh', '-c',
+    \`[ -e \${mended} ] && exec jupyterhub-singleuser --allow-root; echo "reading the course material"; echo "OSError: [Errno 5] Input/output error: /srv/course" >&2; exit 1\`] },
+}
+const name = 'JUPYTERHUB_SINGLEUSER_APP'
+export default defineConfig({
+  authenticators: [${authenticator}],
+  access: { everyone: true, admins: ['root'] },
+  spawner: process({ install: false, command: ['/usr/bin/jupyterhub-singleuser'] }),
+  proxy: httpProxy({ port: $PORT, host: '127.0.0.1' }),
+  hub: { port: $HUB_PORT },
+  profiles: [${profiles}].map(profile => ({ ...profiles[profile], env: { JUPYTERHUB_SINGLEUSER_APP: 'notebook.notebookapp.NotebookApp' } })),
+  timeouts: { poll: '2s' },
+  plugins: [held],
+  ${more}
+})
+`
+
+test('a newcomer: the set-up link, sign-in, start, a notebook that computes, stop, tokens, users, sign-out', {
+  skip: noLab,
+}, async t => {
+  const hub = await startHub(t, config('local()', `'notebook', 'large'`))
+  const { page, context } = await visit(t, hub)
+
+  // The first account, by the link that the hub printed
+  const [link] = await hub.printed(/http:\S+\/setup\?code=\S+/)
+  await page.goto(link)
+  await look(page, 'setup')
+  await page.getByLabel('Name').fill('Ada')
+  await page.getByLabel('Password', { exact: true }).fill('a horse, a battery')
+  await page.getByLabel('again').fill('another horse')
+  await page.getByRole('button').click()
+  await page.getByRole('alert').waitFor()
+  await look(page, 'setup-refused')
+  for (const label of ['Password', 'The same again']) await page.getByLabel(label, { exact: true }).fill('a horse, a battery')
+  await page.getByRole('button').click()
+
+  // In
+  await page.waitForURL('**/hub/login')
+  await look(page, 'login')
+  await signIn(page, 'ada', 'not this one')
+  await page.getByRole('alert').waitFor()
+  await look(page, 'login-wrong')
+  await signIn(page, 'ada', 'a horse, a battery')
+  await page.waitForURL('**/hub/home')
+  await look(page, 'home-new')
+
+  // Up
+  await page.getByRole('link', { name: 'Start' }).click()
+  await page.waitForURL('**/hub/spawn/ada')
+  await look(page, 'start')
+  await say(hub, 'Your files are being fetched')
+  await page.getByRole('radio', { name: 'Large notebook' }).check()
+  await page.getByRole('button', { name: 'Start' }).click()
+  await page.waitForURL('**/hub/spawn-pending/ada')
+  await page.getByText('Your files are being fetched').first().waitFor()
+  await page.evaluate(() => Object.assign(window, { same: true }))
+  await say(hub, 'Your files are being unpacked, 40 of 96')
+  await page.locator('[data-message]', { hasText: '40 of 96' }).waitFor()
+  assert.ok(await page.evaluate(() => 'same' in window), 'the line came by the event stream, not by loading the page anew')
+  assert.equal(await page.locator('[aria-current=step]').getAttribute('data-step'), 'preparing')
+  await page.getByText('Everything that happened').click()
+  await look(page, 'progress')
+  const home = await context.newPage()
+  await home.goto(new URL('/hub/home', page.url()).href)
+  await look(home, 'home-starting')
+  await say(hub, undefined)
+
+  // The notebook
+  await page.waitForURL('**/user/ada/tree**')
+  await page.getByText('The notebook list is empty.').waitFor()
+  await screenshot(page, 'notebook-files')
+  await home.locator('.state', { hasText: 'Running' }).waitFor()
+  await look(home, 'home-running')
+  await home.close()
+  await page.getByRole('button', { name: 'New' }).click()
+  const [notebook] = await Promise.all([
+    context.waitForEvent('page'),
+    page.getByRole('menuitem', { name: 'Python 3' }).locator('a').click(),
+  ])
+  await notebook.locator('.cell .CodeMirror').first().click()
+  await notebook.keyboard.type('print(6*7)')
+  await notebook.keyboard.press('Shift+Enter')
+  await notebook.locator('.output_stdout', { hasText: '42' }).waitFor()
+  await screenshot(notebook, 'notebook-42')
+  await notebook.close()
+
+  // Down
+  await page.getByRole('link', { name: 'Control Panel' }).click()
+  const control = context.pages().at(-1)!
+  await control.waitForURL('**/hub/home')
+  await control.getByRole('button', { name: 'Stop' }).click()
+  await control.locator('.state', { hasText: 'Stopped' }).waitFor()
+  await look(control, 'home-stopped')
+  const gone = await control.goto(new URL('/user/ada/notebooks/Untitled.ipynb#here', control.url()).href)
+  assert.equal(gone?.status(), 424)
+  await look(control, 'stopped')
+  assert.match((await control.getByRole('link', { name: 'Start' }).getAttribute('href')) ?? '', /next=.*Untitled\.ipynb%23here$/)
+
+  // Tokens
+  await control.getByRole('link', { name: 'Tokens' }).click()
+  await look(control, 'tokens-none')
+  await control.getByLabel('What it is for').fill('backup at night')
+  await control.getByRole('button', { name: 'Make a token' }).click()
+  const secret = await control.getByLabel('The new token').inputValue()
+  await control.getByRole('button', { name: 'Copy' }).click()
+  await control.getByText('Copied.').waitFor()
+  assert.equal(await control.evaluate(() => navigator.clipboard.readText()), secret)
+  await look(control, 'tokens-made')
+  const works = () => fetch(`${hub.origin}/hub/api/user`, { headers: { authorization: `token ${secret}` } })
+  assert.equal((await works()).status, 200)
+  const row = control.getByRole('row', { name: 'backup at night' })
+  await row.getByText('Revoke', { exact: true }).click()
+  await look(control, 'tokens-revoke')
+  await row.getByRole('button', { name: 'Yes, revoke' }).click()
+  await row.waitFor({ state: 'detached' })
+  assert.equal((await works()).status, 403)
+
+  // Users
+  await control.getByRole('link', { name: 'Admin' }).click()
+  await control.getByLabel('Names, one a line').fill('bob\ncarol')
+  await control.getByRole('button', { name: 'Add' }).click()
+  await control.getByRole('row', { name: 'carol' }).waitFor()
+  await look(control, 'admin')
+  await control.getByLabel('Find a user').fill('nobody at all')
+  await control.getByRole('button', { name: 'Find' }).click()
+  await control.getByText('Nobody found.').waitFor()
+  await look(control, 'admin-nobody')
+  await control.getByLabel('Find a user').fill('bo')
+  await control.getByRole('button', { name: 'Find' }).click()
+  const bob = control.getByRole('row', { name: 'bob' })
+  await control.getByRole('row', { name: 'carol' }).waitFor({ state: 'detached' })
+  await bob.getByRole('link', { name: 'Start' }).click()
+  await look(control, 'start-for-another')
+  await control.getByRole('button', { name: 'Start' }).click()
+  await control.waitForURL('**/hub/api/oauth2/authorize**')
+  await look(control, 'allow')
+  await control.goto(new URL('/hub/admin?q=bo', control.url()).href)
+  await look(control, 'admin-running')
+  await bob.getByRole('button', { name: 'Stop' }).click()
+  await bob.locator('.state', { hasText: 'Stopped' }).waitFor()
+  await bob.getByText('Change', { exact: true }).click()
+  await look(control, 'admin-change')
+  await bob.getByLabel('Type bob').fill('carol')
+  await bob.getByRole('button', { name: 'Delete' }).click()
+  await look(control, 'admin-refused')
+  await control.goBack()
+  await bob.getByText('Change', { exact: true }).click()
+  await bob.getByLabel('Type bob').fill('bob')
+  await bob.getByRole('button', { name: 'Delete' }).click()
+  await control.getByText('Nobody found.').waitFor()
+
+  // Out
+  await control.goto(new URL('/hub/x/local/password', control.url()).href)
+  await look(control, 'password')
+  await control.goto(new URL('/hub/nothing-here', control.url()).href)
+  await look(control, 'nothing-here')
+  await control.getByRole('link', { name: 'Sign out' }).click()
+  await control.waitForURL('**/hub/login')
+  await control.goto(new URL('/hub/home', control.url()).href)
+  await control.waitForURL('**/hub/login?next=**')
+})
+
+test('without a script: sign in, start, progress that renews itself, the notebook, stop', { skip: noLab }, async t => {
+  const hub = await startHub(t, config(dummy, `'notebook'`))
+  await hub.healthy()
+  const { page } = await visit(t, hub, { more: { javaScriptEnabled: false } })
+  await page.goto(`${hub.origin}/hub/home`)
+  await signIn(page, 'alice', 'a good password')
+  await say(hub, 'Your files are being fetched')
+  await page.getByRole('button', { name: 'Start' }).click()
+  await page.waitForURL('**/hub/spawn-pending/alice')
+  await look(page, 'plain-progress')
+  await say(hub, undefined)
+  await page.waitForURL('**/user/alice/tree**')
+  await page.goto(`${hub.origin}/hub/home`)
+  await page.getByRole('button', { name: 'Stop' }).click()
+  await page.locator('.state', { hasText: 'Stopped' }).waitFor()
+  await look(page, 'plain-stopped')
+})
+
+test('by the keyboard alone: sign in, choose and start, always seeing where one is', { skip: noLab }, async t => {
+  const hub = await startHub(t, config(dummy, `'notebook', 'large'`))
+  await hub.healthy()
+  const { page } = await visit(t, hub)
+  const focused = () => page.evaluate(() => document.activeElement?.textContent?.trim())
+  const tabTo = async (wanted: string) => {
+    for (let i = 0; i < 20; i++) {
+      await page.keyboard.press('Tab')
+      const outline = await page.evaluate(() => {
+        const { outlineStyle, outlineWidth } = getComputedStyle(document.activeElement!)
+        return outlineStyle === 'none' ? 0 : Number.parseFloat(outlineWidth)
+      })
+      assert.ok(outline >= 2, `the focus is not seen on "${await focused()}"`)
+      if ((await focused()) === wanted) return
+    }
+    assert.fail(`Tab never comes to "${wanted}"`)
+  }
+  await page.goto(`${hub.origin}/hub/login`)
+  await page.keyboard.type('alice')
+  await page.keyboard.press('Tab')
+  await page.keyboard.type('a good password')
+  await tabTo('Sign in')
+  await screenshot(page, 'keyboard-login')
+  await page.keyboard.press('Enter')
+  await page.waitForURL('**/hub/home')
+  await tabTo('Skip to the content')
+  await screenshot(page, 'keyboard-skip')
+  await page.keyboard.press('Enter')
+  await tabTo('Start…')
+  await screenshot(page, 'keyboard-home')
+  await page.keyboard.press('Enter')
+  await page.waitForURL('**/hub/spawn/alice')
+  await page.keyboard.press('Tab')
+  for (let i = 0; i < 20 && !(await page.evaluate(() => document.activeElement?.matches('input[type=radio]'))); i++)
+    await page.keyboard.press('Tab')
+  await page.keyboard.press('ArrowDown')
+  assert.ok(await page.getByRole('radio', { name: 'Large notebook' }).isChecked())
+  await screenshot(page, 'keyboard-start')
+  await tabTo('Start')
+  await page.keyboard.press('Enter')
+  await page.waitForURL('**/user/alice/tree**')
+})
+
+test('a start that fails says why, one can be cancelled, and both can be tried again', { skip: noLab }, async t => {
+  const long = 'Maximiliane-Wilhelmina.von-und-zu-'.repeat(6).slice(0, 200).toLowerCase()
+  const hub = await startHub(t, config(dummy, `'broken'`, `branding: { name: 'University of Somewhere' },`))
+  await hub.healthy()
+  const { page } = await visit(t, hub)
+  await page.goto(`${hub.origin}/hub/home`)
+  await signIn(page, long, 'a good password')
+  await page.waitForURL('**/hub/home')
+  await page.getByRole('button', { name: 'Start' }).click()
+  await page.getByRole('heading', { name: 'could not start' }).waitFor()
+  await page.getByText('Exit code: 1').waitFor()
+  await page.getByText('OSError: [Errno 5]').waitFor()
+  await look(page, 'failed')
+  await page.getByRole('link', { name: 'To my servers' }).click()
+  await page.getByLabel('Name of another server').fill('course-2 Statistics in the second half of the year')
+  await say(hub, 'Your files are being fetched')
+  await page.getByRole('button', { name: 'Create' }).click()
+  await page.getByRole('button', { name: 'Cancel' }).click()
+  await page.waitForURL('**/hub/home')
+  await page.locator('.state', { hasText: 'Stopped' }).waitFor()
+  await page.getByText('Delete', { exact: true }).click()
+  await look(page, 'home-failed')
+  await say(hub, undefined)
+  await writeFile(join(hub.folder, 'mended'), '')
+  await page.getByRole('link', { name: 'Details' }).click()
+  await page.getByRole('button', { name: 'Try again' }).click()
+  await page.waitForURL('**/user/*/tree**')
+  await page.goto(`${hub.origin}/hub/logout`)
+  await signIn(page, 'root', 'a good password')
+  await page.getByRole('link', { name: 'Admin' }).click()
+  await look(page, 'admin-long')
+})
+
+const dummy = `dummy({ password: 'a good password' })`
+
+/** A visitor who was never here. At the end of the test no page of the hub may have complained. */
+async function visit(t: TestContext, hub: RunningHub, window: Window = {}): Promise<{ page: Page; context: BrowserContext }> {
+  await singleuser()
+  const { page, context } = await browser(t, window)
+  const complaints: string[] = []
+  const listen = (page: Page) => {
+    const ours = () => URL.canParse(page.url()) && new URL(page.url()).pathname.startsWith('/hub/')
+    page.on('pageerror', error => ours() && complaints.push(`${page.url()}: ${error}`))
+    page.on('console', message => {
+      // Chromium also complains that a page was answered with 403, 424 or 500: these pages are meant.
+      const isAnswer = message.text().startsWith('Failed to load resource') && message.location().url === page.url()
+      if (ours() && ['error', 'warning'].includes(message.type()) && !isAnswer) complaints.push(`${page.url()}: ${message.text()}`)
+    })
+  }
+  context.on('page', listen)
+  listen(page)
+  for (const origin of [hub.origin, hub.origin.replace('127.0.0.1', 'localhost')])
+    await context.grantPermissions(['clipboard-read', 'clipboard-write'], { origin })
+  t.after(() => assert.deepEqual(complaints, []))
+  return { page, context }
+}
+
+async function signIn(page: Page, name: string, password: string): Promise<void> {
+  await page.getByLabel('User name').fill(name)
+  await page.getByLabel('Password').fill(password)
+  await page.getByRole('button', { name: 'Sign in' }).click()
+}
+
+/** What starts tell while they are held; undefined: they go on. */
+async function say(hub: RunningHub, text: string | undefined): Promise<void> {
+  const file = join(hub.folder, 'say')
+  await (text === undefined ? rm(file, { force: true }) : writeFile(file, text))
+}
+
+/** Keeps what the page looks like on a desk and in a hand, by day and by night; it never scrolls sideways. */
+async function look(page: Page, name: string): Promise<void> {
+  for (const [width, height] of [
+    [1280, 800],
+    [390, 844],
+  ] as const) {
+    await page.setViewportSize({ width, height })
+    for (const colorScheme of ['light', 'dark'] as const) {
+      await page.emulateMedia({ colorScheme })
+      const excess = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)
+      assert.ok(excess <= 0, `${name} is ${excess} px too wide at ${width}`)
+      await screenshot(page, `${name}-${width}-${colorScheme}`, { fullPage: true })
+    }
+  }
+  await page.setViewportSize({ width: 1280, height: 800 })
+  await page.emulateMedia({ colorScheme: 'light' })
+}
