@@ -110,7 +110,7 @@ test('a newcomer: the set-up link, sign-in, start, a notebook that computes, sto
   await page.getByRole('button', { name: 'New' }).click()
   const [notebook] = await Promise.all([
     context.waitForEvent('page'),
-    page.getByRole('menuitem', { name: 'Python 3' }).locator('a').click(),
+    page.locator('#kernel-python3 a').click(),
   ])
   await notebook.locator('.cell .CodeMirror').first().click()
   await notebook.keyboard.type('print(6*7)')
