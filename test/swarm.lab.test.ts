@@ -174,7 +174,8 @@ do status = await spawner.poll(handle, ctx); while (status.state !== 'running' &
 if (status.state === 'gone') throw new Error(JSON.stringify(status))
 const back = await calledBack
 let answer
-while (!answer) answer = await fetch(status.target).then(reply => reply.status, () => new Promise(resolve => setTimeout(resolve, 100)))
+// A proxy that hangs up before it has answered leaves a fetch waiting for ever.
+while (!answer) answer = await fetch(status.target, { signal: AbortSignal.timeout(1000) }).then(reply => reply.status, () => new Promise(resolve => setTimeout(resolve, 100)))
 await spawner.stop(handle, ctx)
 console.log('FOUND ' + JSON.stringify({ reach, network: handle.network, target: status.target, back, answer }))
 process.exit()

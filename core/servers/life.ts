@@ -16,8 +16,8 @@ import type { Server, StartEvent, StartRequest } from './server.ts'
 import { checkSpec, draftOf } from './spec.ts'
 import { createStartLog, type StartLog } from './start-log.ts'
 
-/** Milliseconds between two looks at a server that is starting, when the engine says nothing by itself. */
-const lookEvery = 500
+/** Milliseconds between two looks at a server that is starting: where the spawner tells of changes by itself, and where it does not. */
+const lookEvery = { told: 3000, untold: 500 }
 /** Milliseconds between two tries of its HTTP port, and once it has called the hub. */
 const tryEvery = 100
 const tryEveryOnceHeard = 25
@@ -79,6 +79,7 @@ export function createLife(parts: LifeParts, ownerId: string, name: string): Lif
   const { hub, settings, users, tokens, routes, stager, metrics, closing } = parts
   const { timeouts } = settings
   const { name: plugin, spawner } = parts.spawner
+  const lookAgain = spawner!.watch ? lookEvery.told : lookEvery.untold
   const empty: ServerRecord = { name, created: new Date().toISOString(), ...stopped }
 
   /** What is under way. Only one thing at a time is. */
@@ -90,6 +91,8 @@ export function createLife(parts: LifeParts, ownerId: string, name: string): Lif
   let startLog: StartLog | undefined
   let heardAt: number | undefined
   let wake: () => void = () => {}
+  /** The engine has said something since the last look. */
+  let nudged = false
 
   const owner = (): UserRecord => {
     const found = users.byId(ownerId)
@@ -187,7 +190,7 @@ export function createLife(parts: LifeParts, ownerId: string, name: string): Lif
           log: await lastLines(handle),
         })
       }
-      await news(lookEvery, signal)
+      await news(lookAgain, signal)
     }
   }
 
@@ -199,7 +202,8 @@ export function createLife(parts: LifeParts, ownerId: string, name: string): Lif
       signal.throwIfAborted()
       const now = performance.now()
       if (heardAt !== undefined && now - heardAt > heardIsEnough) return
-      if (now - looked > lookEvery) {
+      if (nudged || now - looked > lookAgain) {
+        nudged = false
         looked = now
         const status = await poll(handle, signal)
         if (status.state === 'gone') throw failure(status.cause)
@@ -413,17 +417,10 @@ export function createLife(parts: LifeParts, ownerId: string, name: string): Lif
     },
 
     async stop(reason) {
-      if (doing?.kind === 'start') {
-        doing.cancel.abort(new HubError('cancelled', 'The start was cancelled.'))
-        await doing.done
-      } else if (doing) await doing.done
-      else if (record().generation !== null) await begin('stop', () => takeDown(reason))
-      if (!life.idle && !doing) {
-        throw new HubError(
-          'unavailable',
-          `The server could not be stopped: the engine that runs it cannot be asked. It will be tried again.`,
-        )
-      }
+      if (doing?.kind === 'start') doing.cancel.abort(new HubError('cancelled', 'The start was cancelled.'))
+      await doing?.done
+      // Not only what ran before: a start may have become ready in the moment it was cancelled.
+      if (!doing && record().generation !== null) await begin('stop', () => takeDown(reason))
     },
 
     async seen(listed) {
@@ -453,7 +450,10 @@ export function createLife(parts: LifeParts, ownerId: string, name: string): Lif
       }
     },
 
-    nudge: () => wake(),
+    nudge() {
+      nudged = true
+      wake()
+    },
 
     heard() {
       if (doing?.kind !== 'start' || heardAt !== undefined) return

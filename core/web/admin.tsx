@@ -1,3 +1,4 @@
+import type { Child } from 'hono/jsx'
 import type { Core } from '../core.ts'
 import { HubError, messageOf } from '../errors.ts'
 import { escapeSegment, normalizeUsername } from '../names.ts'
@@ -37,8 +38,19 @@ export const addUsers = (core: Core) =>
         refused.push(messageOf(error))
       }
     }
-    if (refused.length > 0) return adminPage(core, c, refused)
-    return back(core, c)
+    if (refused.length === 0) return back(core, c)
+    return adminPage(
+      core,
+      c,
+      <>
+        <p>Not everybody was added:</p>
+        <ul>
+          {refused.map(sentence => (
+            <li>{sentence}</li>
+          ))}
+        </ul>
+      </>,
+    )
   }
 
 /** `admin/users/USER/admin`, the form sent: makes this user an admin, or one no more. */
@@ -62,7 +74,7 @@ export const deleteUser = (core: Core) =>
     if (user.admin) demandAdmin(c.get('caller'))
     if (user.id === c.get('visitor')?.id) throw new HubError('invalid', 'You cannot delete yourself.')
     if (c.get('fields').get('confirm') !== user.name)
-      throw new HubError('invalid', `Nothing was deleted: type “${user.name}” exactly to confirm.`)
+      return adminPage(core, c, <p>Nobody was deleted: type “{user.name}” exactly to confirm.</p>)
     await Promise.all(core.servers.of(user).map(({ ref }) => core.servers.stop(user, ref.name, 'deleted', c.get('caller'))))
     await core.sessions.closeAll(user.id)
     await core.users.remove(user.id)
@@ -86,11 +98,11 @@ function demandAdmin(caller: Caller): void {
 const back = (core: Core, c: PageContext) =>
   c.redirect(withQuery(`${core.base}hub/admin`, { q: c.get('fields').get('q') || undefined }), 303)
 
-function adminPage(core: Core, c: PageContext, refused: readonly string[] = []) {
+function adminPage(core: Core, c: PageContext, problem?: Child) {
   const caller = c.get('caller')
   const xsrf = core.xsrf.token(c)
   const action = `${core.base}hub/admin`
-  const query = (c.req.query('q') ?? '').trim().slice(0, 255)
+  const query = (c.req.query('q') ?? c.get('fields')?.get('q') ?? '').trim().slice(0, 255)
   const active = c.req.query('active') !== undefined
   const running = new Set([...core.servers.active()].map(({ owner }) => owner.id))
   const all = [...core.users.all()].filter(
@@ -108,19 +120,10 @@ function adminPage(core: Core, c: PageContext, refused: readonly string[] = []) 
   return page(
     core,
     c,
-    { title: 'Admin', wide: true, status: refused.length > 0 ? 400 : 200 },
+    { title: 'Admin', status: problem ? 400 : 200 },
     <>
       <h1>Users and servers</h1>
-      {refused.length > 0 && (
-        <Alert>
-          <p>Not everybody was added:</p>
-          <ul>
-            {refused.map(sentence => (
-              <li>{sentence}</li>
-            ))}
-          </ul>
-        </Alert>
-      )}
+      {problem && <Alert>{problem}</Alert>}
       <form class="row" method="get" action={action}>
         <label>
           Find a user
@@ -128,14 +131,16 @@ function adminPage(core: Core, c: PageContext, refused: readonly string[] = []) 
         </label>
         <label class="check">
           <input type="checkbox" name="active" value="1" checked={active} />
-          Only with servers
+          With running servers only
         </label>
         <button type="submit">Find</button>
       </form>
       <p class="muted" role="status">
         {all.length === 0
           ? 'Nobody found.'
-          : `${(number - 1) * pageSize + 1} to ${(number - 1) * pageSize + users.length} of ${all.length}`}
+          : pages === 1
+            ? `${all.length} user${all.length === 1 ? '' : 's'}`
+            : `${(number - 1) * pageSize + 1} to ${(number - 1) * pageSize + users.length} of ${all.length} users`}
       </p>
       {users.length > 0 && (
         <table>
@@ -156,7 +161,7 @@ function adminPage(core: Core, c: PageContext, refused: readonly string[] = []) 
       )}
       {pages > 1 && (
         <nav class="row" aria-label="Pages of users">
-          {number > 1 && <a href={turn(number - 1)}>Before</a>}
+          {number > 1 && <a href={turn(number - 1)}>Previous</a>}
           <span>
             Page {number} of {pages}
           </span>
@@ -174,7 +179,7 @@ function adminPage(core: Core, c: PageContext, refused: readonly string[] = []) 
           {caller.user?.admin && (
             <label class="check">
               <input type="checkbox" name="admin" value="1" />
-              They are admins
+              Make them admins
             </label>
           )}
           <div class="actions">
@@ -223,24 +228,26 @@ function UserRow(props: { core: Core; caller: Caller; user: UserRecord; xsrf: st
         {(changes || deletes) && (
           <details class="confirm">
             <summary aria-label={`Change ${user.name}`}>Change</summary>
-            {changes && (
-              <form method="post" action={`${action}/admin`}>
-                <Hidden xsrf={xsrf} q={query} admin={user.admin ? '0' : '1'} />
-                <button type="submit">{user.admin ? 'Take admin rights away' : 'Make an admin'}</button>
-              </form>
-            )}
-            {deletes && (
-              <form method="post" action={`${action}/delete`}>
-                <Hidden xsrf={xsrf} q={query} />
-                <label>
-                  Type <strong>{user.name}</strong> to delete this user
-                  <input name="confirm" required autocomplete="off" autocapitalize="none" spellcheck={false} />
-                </label>
-                <button class="danger" type="submit">
-                  Delete
-                </button>
-              </form>
-            )}
+            <div class="answer">
+              {changes && (
+                <form method="post" action={`${action}/admin`}>
+                  <Hidden xsrf={xsrf} q={query} admin={user.admin ? '0' : '1'} />
+                  <button type="submit">{user.admin ? 'Take admin rights away' : 'Make an admin'}</button>
+                </form>
+              )}
+              {deletes && (
+                <form method="post" action={`${action}/delete`}>
+                  <Hidden xsrf={xsrf} q={query} />
+                  <label>
+                    Type <strong>{user.name}</strong> to delete this user
+                    <input name="confirm" required autocomplete="off" autocapitalize="none" spellcheck={false} />
+                  </label>
+                  <button class="danger" type="submit">
+                    Delete
+                  </button>
+                </form>
+              )}
+            </div>
           </details>
         )}
       </td>

@@ -76,7 +76,10 @@ function sentence(scope: string): string {
   const what = filter.replace(/^[a-z]+=/, '')
   if (name === 'read:users:name') return 'Read your user name'
   if (name === 'read:users:groups') return 'Read the names of your groups'
-  if (name === 'access:servers') return what ? `Use the server ${what}` : 'Use every server'
+  if (name === 'access:servers') {
+    const [user = '', server = ''] = what.split('/', 2)
+    return user === '' ? 'Use every server' : `Use ${user}’s server${server && ` “${server}”`}`
+  }
   if (name === 'access:services') return what ? `Use the service ${what}` : 'Use every service'
   if (name === 'inherit') return 'Everything that you may do'
   return scope

@@ -10,6 +10,7 @@ cards()
 countdowns()
 copying()
 forms()
+questions()
 keepHash()
 insecure()
 
@@ -28,7 +29,8 @@ function progress(): void {
 
   const over = (to: string) => {
     stop()
-    location.replace(to)
+    // Who has pressed Cancel goes where that leads.
+    if (!page.querySelector('form[data-sent]')) location.replace(to)
   }
   const stop = listen(address, {
     message(data) {
@@ -58,6 +60,7 @@ function reach(page: HTMLElement, step: string): void {
   for (const [index, item] of steps.entries()) {
     // Gone past without a word: none of this spawner's.
     if (index < now && item.className === '') item.hidden = true
+    if (index === now) item.hidden = false
     item.className = index < now ? 'done' : index === now ? 'now' : ''
     if (index === now) item.setAttribute('aria-current', 'step')
     else item.removeAttribute('aria-current')
@@ -175,6 +178,21 @@ function forms(): void {
     for (const form of document.querySelectorAll<HTMLFormElement>('form[data-sent]')) {
       delete form.dataset.sent
       for (const button of form.querySelectorAll('button')) button.removeAttribute('aria-busy')
+    }
+  })
+}
+
+/** A question that stands open goes away with Escape, or when something else is pressed. */
+function questions(): void {
+  const open = () => document.querySelectorAll<HTMLDetailsElement>('details.confirm[open]')
+  document.addEventListener('click', event => {
+    for (const question of open()) if (!question.contains(event.target as Node)) question.open = false
+  })
+  document.addEventListener('keydown', event => {
+    if (event.key !== 'Escape') return
+    for (const question of open()) {
+      question.open = false
+      question.querySelector('summary')?.focus()
     }
   })
 }

@@ -68,7 +68,7 @@ export function Actions(props: { core: Core; caller: Caller; server: Server; xsr
         may('start:servers') &&
         (several ? (
           <a class="button primary" href={start} aria-label={`Start ${label}`}>
-            Start…
+            Start
           </a>
         ) : (
           <form method="post" action={start}>

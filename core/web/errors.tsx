@@ -5,6 +5,7 @@ import { isHubError } from '../errors.ts'
 import { missing } from '../rights.ts'
 import { sent } from './address.ts'
 import type { PageContext } from './environment.ts'
+import { greet, whoIs } from './guard.ts'
 import { page } from './layout.tsx'
 
 /** Turns whatever was thrown into an answer. Only the sentences that are meant for people leave the house. */
@@ -23,10 +24,13 @@ export const showError = (core: Core) =>
     )
   }
 
-/** Everything under `hub/` that is no page. */
-export const unknownPage = (): never => {
-  throw missingPage()
-}
+/** Everything under `hub/` that is no page. Who is signed in still has the bar to go on with. */
+export const unknownPage = (core: Core) =>
+  async function unknownPage(c: PageContext): Promise<never> {
+    const visitor = await whoIs(core, c)
+    if (visitor) greet(core, c, visitor)
+    throw missingPage()
+  }
 
 /** `hub/error/NNN`: what the proxy shows in place of a server. 200, for the proxy puts in the code. */
 export const errorPage = (core: Core) =>
@@ -58,7 +62,7 @@ export function wantsJson(core: Core, c: PageContext): boolean {
 
 function Fault({ core, c, status, message }: { core: Core; c: PageContext; status: number; message: string }) {
   return (
-    <section class="narrow">
+    <section class="narrow panel">
       <p class="code">{status}</p>
       <h1>{titles[status] ?? 'Something went wrong'}</h1>
       <p>{message}</p>
@@ -69,7 +73,7 @@ function Fault({ core, c, status, message }: { core: Core; c: PageContext; statu
       )}
       <p>
         <a class="button" href={`${core.base}hub/home`}>
-          To my servers
+          Go to my servers
         </a>
       </p>
     </section>

@@ -11,8 +11,8 @@ interface Frame {
   status?: ContentfulStatusCode
   /** Seconds until browsers without JavaScript load the page again. */
   refresh?: number
-  /** For tables. */
-  wide?: boolean
+  /** Without the bar: the page is about nothing but coming in. */
+  bare?: boolean
 }
 
 /** A whole page: head, the bar with the visitor's links, and the body. */
@@ -46,28 +46,30 @@ export async function page(core: Core, c: PageContext, frame: Frame, body: Child
         <a class="skip" href="#main">
           Skip to the content
         </a>
-        <header class="bar">
-          <a class="brand" href={`${hub}/home`}>
-            <img src={`${hub}/logo`} alt="" width="28" height="28" />
-            {name}
-          </a>
-          {visitor && (
-            <nav aria-label="Pages">
-              {links.map(([path, label]) => (
-                <a href={`${hub}/${path}`} aria-current={c.req.path === `${hub}/${path}` ? 'page' : undefined}>
-                  {label}
-                </a>
-              ))}
-            </nav>
-          )}
-          {visitor && (
-            <div class="visitor">
-              <span title={`You are signed in as ${visitor.name}`}>{visitor.name}</span>
-              <a href={`${hub}/logout`}>Sign out</a>
-            </div>
-          )}
-        </header>
-        <main id="main" class={frame.wide ? 'wide' : undefined} tabindex={-1}>
+        {!frame.bare && (
+          <header class="bar">
+            <a class="brand" href={`${hub}/home`}>
+              <img src={`${hub}/logo`} alt="" width="28" height="28" />
+              <span>{name}</span>
+            </a>
+            {visitor && (
+              <nav aria-label="Pages">
+                {links.map(([path, label]) => (
+                  <a href={`${hub}/${path}`} aria-current={c.req.path === `${hub}/${path}` ? 'page' : undefined}>
+                    {label}
+                  </a>
+                ))}
+              </nav>
+            )}
+            {visitor && (
+              <div class="visitor">
+                <span title={`You are signed in as ${visitor.name}`}>{visitor.name}</span>
+                <a href={`${hub}/logout`}>Sign out</a>
+              </div>
+            )}
+          </header>
+        )}
+        <main id="main" tabindex={-1}>
           {body}
         </main>
       </body>
@@ -115,7 +117,7 @@ export function CauseBox({ cause }: { cause: Cause }) {
         <strong>{cause.message}</strong>
       </p>
       {cause.hint && <p>{cause.hint}</p>}
-      {cause.exitCode !== undefined && <p>Exit code: {cause.exitCode}</p>}
+      {cause.exitCode !== undefined && !cause.message.includes(`code ${cause.exitCode}`) && <p>Exit code: {cause.exitCode}</p>}
       {cause.engine && (
         <details>
           <summary>What the engine said</summary>
@@ -132,14 +134,14 @@ export function CauseBox({ cause }: { cause: Cause }) {
   )
 }
 
-/** "3 minutes ago", exact when pointed at. */
-export function Ago({ at, never = 'never' }: { at: Date | string | null; never?: string }) {
-  if (at === null) return <>{never}</>
+/** "3 minutes ago", exact when pointed at; "Never" without a time. */
+export function Ago({ at }: { at: Date | string | null }) {
+  if (at === null) return <>Never</>
   const when = new Date(at)
   const ms = Date.now() - when.getTime()
   return (
     <time datetime={when.toISOString()} title={when.toUTCString()}>
-      {ms < 60_000 && ms > -60_000 ? 'just now' : ms < 0 ? `in ${spoken(-ms)}` : `${spoken(ms)} ago`}
+      {ms < 60_000 && ms > -60_000 ? 'Just now' : ms < 0 ? `In ${spoken(-ms)}` : `${spoken(ms)} ago`}
     </time>
   )
 }

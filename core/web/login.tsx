@@ -99,7 +99,7 @@ function loginPage(core: Core, c: PageContext, { next, username = '', method, fa
   return page(
     core,
     c,
-    { title: 'Sign in', status: failure ? statusOf[failure.reason] : 200 },
+    { title: 'Sign in', status: failure ? statusOf[failure.reason] : 200, bare: true },
     <section class="narrow panel login">
       <img class="mark" src={`${core.base}hub/logo`} alt="" width="56" height="56" />
       <h1>Sign in to {core.settings.branding.name}</h1>

@@ -19,10 +19,10 @@ export const pending = (core: Core) =>
     return notRunning(core, c, server, next)
   }
 
-/** What a person waits for, in order. The steps that a start goes past without a word are none of this spawner's: hidden then. */
+/** What a person waits for, in order. */
 const steps: readonly (readonly [StartEvent['step'], string])[] = [
   ['requested', 'Requested'],
-  ['preparing', 'Storage and network prepared'],
+  ['preparing', 'Preparing storage and network'],
   ['queued', 'Waiting for a place'],
   ['placed', 'Placed on a node'],
   ['pulling', 'Getting the image'],
@@ -30,6 +30,9 @@ const steps: readonly (readonly [StartEvent['step'], string])[] = [
   ['answering', 'Waiting for its first answer'],
   ['ready', 'Ready'],
 ]
+
+/** Not every spawner takes these: shown once they are told. The others are hidden when a start goes past them without a word. */
+const unsure: readonly StartEvent['step'][] = ['queued', 'placed', 'pulling']
 
 async function starting(core: Core, c: PageContext, server: Server, next: string) {
   const label = serverLabel(server, c.get('caller'))
@@ -46,7 +49,7 @@ async function starting(core: Core, c: PageContext, server: Server, next: string
     core,
     c,
     { title: `${label} is starting`, refresh: 3 },
-    <section class="narrow" id="progress" data-events={serverPage(core, 'events', at, feed)} data-next={next}>
+    <section class="narrow panel" id="progress" data-events={serverPage(core, 'events', at, feed)} data-next={next}>
       <h1>{label} is starting</h1>
       <p class="lead" role="status" data-message>
         {last?.message ?? 'The hub looks for your server.'}
@@ -61,7 +64,7 @@ async function starting(core: Core, c: PageContext, server: Server, next: string
             data-step={step}
             class={index < reached ? 'done' : index === reached ? 'now' : undefined}
             aria-current={index === reached ? 'step' : undefined}
-            hidden={index < reached && !seen.has(step)}
+            hidden={!seen.has(step) && (index < reached || unsure.includes(step))}
           >
             {label}
           </li>
@@ -94,7 +97,7 @@ function stopping(core: Core, c: PageContext, server: Server) {
     core,
     c,
     { title: `${label} is stopping`, refresh: 3 },
-    <section class="narrow" id="progress" data-events={serverPage(core, 'events', at, { _xsrf: core.xsrf.token(c) })}>
+    <section class="narrow panel" id="progress" data-events={serverPage(core, 'events', at, { _xsrf: core.xsrf.token(c) })}>
       <h1>{label} is stopping</h1>
       <p class="lead" role="status">
         This takes some seconds. You can leave this page.
@@ -102,7 +105,7 @@ function stopping(core: Core, c: PageContext, server: Server) {
       <progress aria-label="Stopping" />
       <p>
         <a class="button" href={`${core.base}hub/home`}>
-          To my servers
+          Go to my servers
         </a>
       </p>
     </section>,
@@ -120,7 +123,7 @@ async function notRunning(core: Core, c: PageContext, server: Server, next: stri
     core,
     c,
     { title: `${label} ${title}`, status: failure ? 500 : 200 },
-    <section class="narrow">
+    <section class="narrow panel">
       <h1>
         {label} {title}
       </h1>
@@ -152,7 +155,7 @@ async function notRunning(core: Core, c: PageContext, server: Server, next: stri
           </a>
         )}
         <a class="button" href={`${core.base}hub/home`}>
-          To my servers
+          Go to my servers
         </a>
       </div>
     </section>,

@@ -81,14 +81,15 @@ function startPage(core: Core, c: PageContext, { owner, name, server }: Target, 
   const preferred =
     [chosen, server?.record.profile].find(wish => profiles.some(profile => profile.name === wish)) ?? profiles[0]?.name
   const visitor = c.get('visitor') as UserRecord
-  const label = server?.record.displayName ?? (name || 'your server')
+  const own = owner.id === visitor.id
+  const label = server?.record.displayName ?? (name || (own ? 'your server' : `${owner.name}’s server`))
   return page(
     core,
     c,
     { title: `Start ${label}`, status },
-    <section class="narrow">
+    <section class="narrow panel">
       <h1>Start {label}</h1>
-      {owner.id !== visitor.id && (
+      {!own && (
         <p class="notice">
           This server belongs to <strong>{owner.name}</strong>.
         </p>
@@ -104,7 +105,7 @@ function startPage(core: Core, c: PageContext, { owner, name, server }: Target, 
         <form method="post" action={serverPage(core, 'spawn', { user: owner.name, name })}>
           <Hidden xsrf={core.xsrf.token(c)} next={next} />
           <fieldset>
-            <legend>What should it be?</legend>
+            <legend>Choose a profile</legend>
             {profiles.map(profile => (
               <label class="choice">
                 <input type="radio" name="profile" value={profile.name} required checked={profile.name === preferred} />
@@ -121,7 +122,7 @@ function startPage(core: Core, c: PageContext, { owner, name, server }: Target, 
               Start
             </button>
             <a class="button" href={`${core.base}hub/home`}>
-              Not now
+              Cancel
             </a>
           </div>
         </form>

@@ -47,7 +47,7 @@ export const stopped = (core: Core) =>
       core,
       c,
       { title: `${label} is not running`, status: 424 },
-      <section class="narrow">
+      <section class="narrow panel">
         <h1>{label} is not running</h1>
         <p>Your files are safe. Start it, and you come back to the page that you asked for.</p>
         <div class="actions">
@@ -57,7 +57,7 @@ export const stopped = (core: Core) =>
             </a>
           )}
           <a class="button" href={`${core.base}hub/home`}>
-            To my servers
+            Go to my servers
           </a>
         </div>
       </section>,

@@ -79,7 +79,7 @@ function tokensPage(core: Core, c: PageContext, secret?: string) {
   return page(
     core,
     c,
-    { title: 'Tokens', wide: true },
+    { title: 'Tokens' },
     <>
       <h1>Tokens</h1>
       <p>A token lets a program act in your name. Who has it can do what it allows, so give it to nobody else.</p>
@@ -121,12 +121,12 @@ function tokensPage(core: Core, c: PageContext, secret?: string) {
           </select>
         </label>
         <button class="primary" type="submit">
-          Make a token
+          Create token
         </button>
       </form>
       <h2>Your tokens</h2>
       {own.length === 0 ? (
-        <p class="muted">You have none.</p>
+        <p class="muted">No tokens yet.</p>
       ) : (
         <table>
           <thead>
@@ -134,8 +134,8 @@ function tokensPage(core: Core, c: PageContext, secret?: string) {
               <th scope="col">For</th>
               <th scope="col">It may</th>
               <th scope="col">Last used</th>
-              <th scope="col">Made</th>
-              <th scope="col">Ends</th>
+              <th scope="col">Created</th>
+              <th scope="col">Expires</th>
               <td />
             </tr>
           </thead>
@@ -147,10 +147,10 @@ function tokensPage(core: Core, c: PageContext, secret?: string) {
                 <td data-label="Last used">
                   <Ago at={token.lastActivity} />
                 </td>
-                <td data-label="Made">
+                <td data-label="Created">
                   <Ago at={token.created} />
                 </td>
-                <td data-label="Ends">
+                <td data-label="Expires">
                   <Ago at={token.expires} />
                 </td>
                 <td>
@@ -161,9 +161,9 @@ function tokensPage(core: Core, c: PageContext, secret?: string) {
           </tbody>
         </table>
       )}
-      <h2>Signed in to</h2>
+      <h2>Applications</h2>
       {clients.size === 0 ? (
-        <p class="muted">No application acts in your name now.</p>
+        <p class="muted">No application acts in your name.</p>
       ) : (
         <table>
           <thead>
@@ -200,7 +200,7 @@ function Revoke({ action, what, ...fields }: { action: string; what: string; xsr
   return (
     <details class="confirm">
       <summary aria-label={`Revoke ${what}`}>Revoke</summary>
-      <form method="post" action={`${action}/revoke`}>
+      <form class="answer" method="post" action={`${action}/revoke`}>
         <p>What uses it stops working at once.</p>
         <Hidden {...fields} />
         <button class="danger" type="submit">

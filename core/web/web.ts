@@ -91,7 +91,7 @@ export function createWeb(core: Core): Hono<WebEnv> {
 
   // everything else
   app.get(`${core.base}hub`, toHub(core))
-  app.all(hub('*'), unknownPage)
+  app.all(hub('*'), unknownPage(core))
   app.all('*', toHub(core))
   return app
 }

@@ -1,4 +1,11 @@
-import { type ClientRequest, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
+import {
+  type Agent,
+  type ClientRequest,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type ServerResponse,
+  STATUS_CODES,
+} from 'node:http'
 import type { Socket } from 'node:net'
 import httpProxy from 'http-proxy'
 import { only, type Upstream } from './upstream.ts'
@@ -133,14 +140,12 @@ export function forwarder(): Forwarder {
       const { upstream } = given
       const { target } = upstream
       const passage: Sent = { ...given }
-      const gone = new AbortController()
-      res.once('close', () => gone.abort())
+      sent.set(req, passage)
       res.once('finish', () => {
         if (!req.complete) drain(req)
       })
-      sent.set(req, passage)
       dropHopByHop(req.headers)
-      const send = (agent: Upstream['kept']) => attempt(passage, res, fail => kernel.web(req, res, { target, agent }, fail))
+      const send = (agent: Agent) => attempt(passage, res, fail => kernel.web(req, res, { target, agent }, fail))
 
       // The server may close a kept connection in the moment it is used. What may be sent twice goes again on a new one,
       // everything else never travels on a kept one.
@@ -151,11 +156,9 @@ export function forwarder(): Forwarder {
         if (!failure || !(passage.outgoing?.reusedSocket || upstream.patient)) return failure
       }
       for (let tries = repeatable && upstream.patient ? 2 : 1; tries > 0; tries--) {
-        try {
-          failure = await send(only(await upstream.dial(gone.signal)))
-        } catch (error) {
-          return gone.signal.aborted ? undefined : (error as Error)
-        }
+        const connection = await dial(upstream, res)
+        if (connection instanceof Error) return res.destroyed ? undefined : connection
+        failure = await send(only(connection))
         if (!failure) return
       }
       return failure
@@ -164,28 +167,41 @@ export function forwarder(): Forwarder {
     async ws(req, socket, head, given) {
       const { upstream } = given
       const passage: Sent = { ...given }
-      const gone = new AbortController()
-      socket.once('close', () => gone.abort())
+      sent.set(req, passage)
       socket.once('end', () => {
         if (!passage.answered) socket.destroy()
       })
-      sent.set(req, passage)
       dropHopByHop(req.headers)
       Object.assign(req.headers, { connection: 'Upgrade', upgrade: 'websocket' })
-      try {
-        const agent = only(await upstream.dial(gone.signal))
-        return await attempt(passage, socket, fail =>
-          kernel.ws(req, socket, head, { target: upstream.target, agent }, error => {
-            // at once: http-proxy ends the socket as soon as this returns
-            if (!passage.answered) refuse(socket, 503)
-            fail(error)
-          }),
-        )
-      } catch (error) {
+      const connection = await dial(upstream, socket)
+      if (connection instanceof Error) {
+        const failure = socket.destroyed ? undefined : connection
         refuse(socket, 503)
-        return gone.signal.aborted ? undefined : (error as Error)
+        return failure
       }
+      return attempt(passage, socket, fail =>
+        kernel.ws(req, socket, head, { target: upstream.target, agent: only(connection) }, error => {
+          // at once: http-proxy ends the socket as soon as this returns
+          if (!passage.answered) refuse(socket, 503)
+          fail(error)
+        }),
+      )
     },
+  }
+}
+
+/** A connection for this client, given up when the client leaves. */
+async function dial(upstream: Upstream, client: ServerResponse | Socket): Promise<Socket | Error> {
+  const gone = new AbortController()
+  const leave = () => gone.abort()
+  if (client.destroyed) leave()
+  client.once('close', leave)
+  try {
+    return await upstream.dial(gone.signal)
+  } catch (error) {
+    return error as Error
+  } finally {
+    client.removeListener('close', leave)
   }
 }
 

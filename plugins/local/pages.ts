@@ -118,22 +118,28 @@ const spent = (c: Context<VisitorEnv>) =>
 const problemOf = (problem: string | undefined) => problem && html`<p role="alert">${problem}</p>`
 
 const newPassword = html`<p>
-    <label>Password <input type="password" name="password" autocomplete="new-password" minlength="8" required /></label>
+    <label>
+      New password, of 8 characters or more
+      <input type="password" name="password" autocomplete="new-password" minlength="8" required />
+    </label>
   </p>
   <p>
-    <label>The same again <input type="password" name="repeated" autocomplete="new-password" minlength="8" required /></label>
+    <label>
+      Repeat the new password
+      <input type="password" name="repeated" autocomplete="new-password" minlength="8" required />
+    </label>
   </p>`
 
 const setupForm = (xsrf: string, username = '', problem?: string) =>
-  html`<p>Make the first account. It is the administrator's.</p>
+  html`<p>Create the first account. It will be the administrator’s.</p>
     ${problemOf(problem)}
     <form method="post">
       <input type="hidden" name="_xsrf" value="${xsrf}" />
       <p>
-        <label>Name <input name="username" value="${username}" autocomplete="username" autocapitalize="none" required /></label>
+        <label>User name <input name="username" value="${username}" autocomplete="username" autocapitalize="none" required /></label>
       </p>
       ${newPassword}
-      <p><button>Make the account</button></p>
+      <p><button>Create account</button></p>
     </form>`
 
 const linkForm = (xsrf: string, name: string, problem?: string) =>
@@ -143,11 +149,11 @@ const linkForm = (xsrf: string, name: string, problem?: string) =>
       <input type="hidden" name="_xsrf" value="${xsrf}" />
       <input type="hidden" name="username" value="${name}" autocomplete="username" />
       ${newPassword}
-      <p><button>Set the password</button></p>
+      <p><button>Set password</button></p>
     </form>`
 
 const changeForm = (xsrf: string, problem?: string) =>
-  html`<p>You are signed out everywhere, and sign in again with the new one.</p>
+  html`<p>You will be signed out everywhere, and sign in again with the new password.</p>
     ${problemOf(problem)}
     <form method="post">
       <input type="hidden" name="_xsrf" value="${xsrf}" />
@@ -157,5 +163,5 @@ const changeForm = (xsrf: string, problem?: string) =>
         </label>
       </p>
       ${newPassword}
-      <p><button>Change the password</button></p>
+      <p><button>Change password</button></p>
     </form>`
