@@ -9,6 +9,7 @@ import type { Settings } from './config/schema.ts'
 import type { Core } from './core.ts'
 import { draft } from './draft.ts'
 import { HubError, messageOf } from './errors.ts'
+import { frontDoor } from './front-door.ts'
 import { call, createStager } from './hooks.ts'
 import { describeAccess } from './identity/access.ts'
 import { createIdentity } from './identity/identity.ts'
@@ -17,7 +18,7 @@ import { type NamedJob, runJobs } from './jobs.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
 import { createOAuthProvider } from './oauth/provider.ts'
 import type { Close, Job, Log, Plugin, Reach, RouteApi } from './plugin.ts'
-import { createPluginHub } from './plugin-hub.ts'
+import { createPluginHub, isPublic } from './plugin-hub.ts'
 import { createRoutes } from './servers/routes.ts'
 import { createServers, type RunningServers } from './servers/servers.ts'
 import { lock } from './store/lock.ts'
@@ -113,6 +114,7 @@ export function createHub({ settings, plugins, dataFolder }: LoadedConfig, { log
     }
 
     const app = new Hono()
+    app.use(frontDoor({ front: settings.proxy.proxy.serve && routeApi, local: !isPublic(core) }))
     app.route(`${base}hub/api/oauth2/authorize`, createAuthorize(core))
     app.route(`${base}hub/api`, createApi(core))
     app.route('/', createWeb(core))

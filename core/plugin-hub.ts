@@ -73,7 +73,7 @@ function view({ users }: Core, server: Server): ServerView {
 }
 
 /** Can other machines reach this hub? When the config says a public address, or the proxy does not keep to this machine. */
-function isPublic({ url, settings }: Core): boolean {
+export function isPublic({ url, settings }: Core): boolean {
   const local = (host: string) => /^(localhost|127\.\d+\.\d+\.\d+|\[?::1\]?)$/.test(host)
   const { listens } = settings.proxy.proxy
   return (url !== undefined && !local(url.hostname)) || listens === undefined || !local(listens.host)

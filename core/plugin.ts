@@ -438,6 +438,11 @@ export interface RouteApi {
 export interface FrontOptions {
   /** Everything that no route claims goes here. A unix socket's path, or host and port. */
   hub: { socket: string } | { host: string; port: number }
+  /**
+   * Goes with each request to the hub, in place of what the client sent under these names, and with none to a server: by it
+   * the hub knows that the front has said who the client is, in `X-Forwarded-For` and `X-Forwarded-Proto`.
+   */
+  hubHeaders: Readonly<Record<string, string>>
   api: RouteApi
   /** The path prefix of the whole hub, starts and ends with `/`. */
   base: string

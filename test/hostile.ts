@@ -98,7 +98,12 @@ export async function attackedHub(t: TestContext, text = config(), env: Record<s
   const api: Attacked['api'] = async (token, method, path, body) => {
     const headers = { ...(token && { authorization: `token ${token}` }) }
     const content = body === undefined ? undefined : typeof body === 'string' ? body : JSON.stringify(body)
-    const reply = await fetch(`${origin}/hub/api${path}`, { method, headers, redirect: 'manual', ...(content !== undefined && { body: content }) })
+    const reply = await fetch(`${origin}/hub/api${path}`, {
+      method,
+      headers,
+      redirect: 'manual',
+      ...(content !== undefined && { body: content }),
+    })
     const answer = await reply.text()
     return { status: reply.status, json: /json/.test(reply.headers.get('content-type') ?? '') ? JSON.parse(answer) : answer }
   }

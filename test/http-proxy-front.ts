@@ -22,6 +22,7 @@ export async function startFront(t: TestContext, given: Partial<FrontOptions> & 
   const folder = rest.folder ?? (await temporaryFolder(t))
   const front: FrontOptions = {
     hub: rest.hub ?? { host: '127.0.0.1', port: (await serveName(t, 'hub')).port },
+    hubHeaders: { 'x-front': 'the front' },
     api: { at: { socket: join(folder, 'routes.sock') }, token },
     base: '/',
     folder,

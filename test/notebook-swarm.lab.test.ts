@@ -61,8 +61,20 @@ async function deploy(t: TestContext, { nodes: [manager], images }: Lab) {
         await docker(manager, 'service', 'logs', '--raw', `${stack}_${name}`).catch(String),
       )
     }
-    const left = await ours('service')
-    if (left.length > 0) await docker(manager, 'service', 'rm', ...left)
+    for (const what of ['service', 'secret'] as const) {
+      const left = await ours(what)
+      for (let i = 0; left.length > 0 && i < 20; i++) {
+        // A secret is in use until its task is gone.
+        if (
+          await docker(manager, what, 'rm', ...left).then(
+            () => true,
+            () => false,
+          )
+        )
+          break
+        await sleep(500)
+      }
+    }
     await docker(manager, 'stack', 'rm', stack)
     for (let i = 0; i < 60; i++) {
       if (!(await docker(manager, 'ps', '-aq', '--filter', `label=com.docker.stack.namespace=${stack}`))) break

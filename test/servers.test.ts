@@ -39,6 +39,8 @@ function engine() {
     answers: true,
     start: async (): Promise<void> => {},
     reachable: true,
+    /** Makes the server, but the answer is lost. */
+    losesAnswer: false,
   }
   const check = () => {
     if (!behaviour.reachable) throw new HubError('unavailable', 'The engine does not answer.')
@@ -57,6 +59,7 @@ function engine() {
         const [first, ...rest] = [...behaviour.says, { state: 'running', target, node: 'node1' } as Status]
         const server: Made = { spec, handle, http, status: first! }
         made.set(spec.generation, server)
+        if (behaviour.losesAnswer) throw new HubError('timeout', 'The engine took too long.')
         void (async () => {
           for (const status of rest) {
             await sleep(30)
@@ -441,8 +444,32 @@ test('after a restart in the middle of a start the new hub goes on with it', asy
   const second = await begin()
   await second.servers.look()
   const server = second.servers.get(second.users.get('alice')!, '')!
+  assert.equal(server.pending, 'spawn')
   await until('it is ready', () => server.ready)
+  assert.equal(server.record.ready, true)
   assert.equal(made.size, 1)
+})
+
+test('a start whose answer is lost leaves nothing on the engine', async t => {
+  const { begin, made, behaviour } = await hubWith(t)
+  behaviour.losesAnswer = true
+  const { users, servers } = await begin()
+  const server = await servers.start(await users.create('alice'), '', {}, undefined)
+  await server.settled()
+  assert.equal(server.failure?.cause.code, 'time-out')
+  assert.equal(made.size, 0)
+})
+
+test('a server of which the engine says that it does not know is left as it is', async t => {
+  const { begin, only, table } = await hubWith(t)
+  const { users, servers } = await begin()
+  const server = await servers.start(await users.create('alice'), '', {}, undefined)
+  await server.settled()
+  only().status = { state: 'unknown', why: 'its node is away' }
+  await servers.look()
+  assert.equal(server.state, 'unknown')
+  assert.equal(server.ready, true)
+  assert.equal(table.size, 1)
 })
 
 test('after a kill between the intent and the engine the start has failed cleanly; between the engine and the note it goes on', async t => {

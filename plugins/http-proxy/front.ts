@@ -58,8 +58,12 @@ export async function serve(listen: Listen, front: FrontOptions, ctx: Context): 
     const path = readPath(req.url!)
     if (!path || !isWellFramed(req)) return undefined
     rewriteForwarded(req, listen.trust)
+    for (const name of Object.keys(front.hubHeaders)) delete req.headers[name.toLowerCase()]
     const route = routes.find(path)
-    if (!route) return { upstream: hub }
+    if (!route) {
+      Object.assign(req.headers, front.hubHeaders)
+      return { upstream: hub }
+    }
     cleanRequest(req.headers)
     return {
       route: routeKey(route.segments),

@@ -119,7 +119,7 @@ const problemOf = (problem: string | undefined) => problem && html`<p role="aler
 
 const newPassword = html`<p>
     <label>
-      New password, of 8 characters or more
+      New password <small>(at least 8 characters)</small>
       <input type="password" name="password" autocomplete="new-password" minlength="8" required />
     </label>
   </p>

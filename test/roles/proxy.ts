@@ -110,6 +110,20 @@ export function testProxy(name: string, make: (t: TestContext) => Awaitable<Prox
     assert.equal(seen['x-forwarded-proto'], 'http')
   })
 
+  promise(
+    'what the hub knows its front by goes to the hub alone, and no client can say it',
+    async (t, { proxy, get, hubSaw }) => {
+      // Where something else listens the hub knows no front.
+      if (!proxy.serve) return
+      const { target } = await serveHttp(t, (req, res) => res.end(JSON.stringify(req.headers)))
+      await proxy.add({ path: '/user/alice/', target, data: {} }, context())
+      const forged = { headers: { 'x-front': 'the client', 'X-FRONT': 'the client' } }
+      await get('/hub/home', forged)
+      assert.equal(hubSaw()['x-front'], 'the front')
+      assert.doesNotMatch((await get('/user/alice/', forged)).body, /x-front/i)
+    },
+  )
+
   promise('answers are passed on as they come', async (t, { proxy, port }) => {
     const sent: ((line: string) => void)[] = []
     const { target } = await serveHttp(t, (_, res) => {
@@ -172,13 +186,21 @@ interface Front {
   proxy: ProxyRole
   port: number
   get(path: string, options?: Ask): Promise<Answer>
+  /** The headers of the last request that came to the hub. */
+  hubSaw(): IncomingHttpHeaders
 }
 
 async function start(t: TestContext, { proxy, start: open }: ProxyCase): Promise<Front> {
   const folder = await mkdtemp(join(tmpdir(), 'swarmhub-proxy-'))
   t.after(() => rm(folder, { recursive: true, force: true }))
+  let saw: IncomingHttpHeaders = {}
+  const hub = await serveHttp(t, (req, res) => {
+    saw = req.headers
+    res.end(`hub ${req.url}`)
+  })
   const front: FrontOptions = {
-    hub: { host: '127.0.0.1', port: (await serveName(t, 'hub')).port },
+    hub: { host: '127.0.0.1', port: hub.port },
+    hubHeaders: { 'x-front': 'the front' },
     api: { at: { socket: join(folder, 'routes.sock') }, token: 'the-secret-of-the-route-api' },
     base: '/',
     folder,
@@ -187,7 +209,7 @@ async function start(t: TestContext, { proxy, start: open }: ProxyCase): Promise
   const { port, close } = await (open ? open(front) : serve(proxy, front))
   t.after(close)
   proxy.connect?.(front.api)
-  return { proxy, port, get: (path, options) => ask(port, path, options) }
+  return { proxy, port, get: (path, options) => ask(port, path, options), hubSaw: () => saw }
 }
 
 async function serve(proxy: ProxyRole, front: FrontOptions) {

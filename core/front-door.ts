@@ -1,0 +1,50 @@
+import { createHmac } from 'node:crypto'
+import { isIP } from 'node:net'
+import type { MiddlewareHandler } from 'hono'
+import { HTTPException } from 'hono/http-exception'
+import { same } from './identity/secrets.ts'
+import type { RouteApi } from './plugin.ts'
+
+const header = 'x-swarmhub-front'
+
+/** What a request says of its client. */
+const claims = [
+  'forwarded',
+  'x-forwarded-for',
+  'x-forwarded-host',
+  'x-forwarded-port',
+  'x-forwarded-proto',
+  'x-real-ip',
+  'x-scheme',
+]
+
+/**
+ * Before every page and endpoint of the hub. What a request says of its client is believed from the front alone: notebooks
+ * reach the hub as well, and could say anything. `front` is undefined where something else is the proxy: nobody can be told
+ * from it then. `local`: a hub for this machine alone does not answer under a name for which a page elsewhere could have
+ * made up this machine's address.
+ */
+export function frontDoor({ front, local }: { front: RouteApi | undefined; local: boolean }): MiddlewareHandler {
+  const proof = front && proofBy(front)
+  return async function frontDoor(c, next) {
+    const { headers } = c.req.raw
+    if (proof && !same(headers.get(header) ?? '', proof)) for (const claim of claims) headers.delete(claim)
+    headers.delete(header)
+    if (local && isInDns(headers.get('host') ?? '')) {
+      const message = 'This hub is for its own machine alone. To reach it by this name, set "url" in hub.config.ts.\n'
+      throw new HTTPException(403, { message })
+    }
+    await next()
+  }
+}
+
+/** What the front says with each request to its hub. Who has the secret of the route API can make it. */
+export const frontProof = (api: RouteApi): Record<string, string> => ({ [header]: proofBy(api) })
+
+const proofBy = ({ token }: RouteApi) => createHmac('sha256', token).update('swarmhub front').digest('base64url')
+
+/** A name with a dot in it, and no address. */
+function isInDns(host: string): boolean {
+  const name = host.replace(/:\d*$/, '').replace(/^\[|\]$/g, '')
+  return name.includes('.') && isIP(name) === 0 && !name.endsWith('.localhost')
+}
