@@ -263,7 +263,7 @@ test('a start that fails says why, one can be cancelled, and both can be tried a
   await page.waitForURL('**/hub/home')
   await page.getByRole('button', { name: 'Start' }).click()
   await page.getByRole('heading', { name: 'could not start' }).waitFor()
-  await page.getByText('ended with exit code 1').waitFor()
+  await page.getByRole('alert').getByText('ended with exit code 1').waitFor()
   await page.getByText('OSError: [Errno 5]').waitFor()
   await look(page, 'failed')
   await page.getByRole('link', { name: 'Go to my servers' }).click()

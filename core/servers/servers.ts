@@ -84,11 +84,21 @@ export function createServers(parts: LifeParts): RunningServers {
     return life
   }
 
+  const isNew = (user: UserRecord, name: string) => name !== '' && !user.servers.some(server => server.name === name)
+
+  /** A user's named servers, with those whose first start is just being written down. */
+  function namesOf(user: UserRecord): Set<string> {
+    const begun = [...(lives.get(user.id) ?? [])].filter(([, life]) => !life.idle).map(([name]) => name)
+    const names = new Set([...user.servers.map(({ name }) => name), ...begun])
+    names.delete('')
+    return names
+  }
+
   /** Within the limits of the config? */
   function checkLimits(user: UserRecord, name: string): void {
     const { namedServers, starts, servers } = settings.limits
-    if (name !== '' && !user.servers.some(server => server.name === name)) {
-      const named = user.servers.filter(server => server.name !== '').length
+    if (isNew(user, name)) {
+      const named = namesOf(user).size
       if (namedServers === 0) throw new HubError('invalid', 'Named servers are turned off in this hub.')
       if (named >= namedServers)
         throw new HubError('invalid', `You have ${named} named servers, as many as you may. Delete one first.`)
