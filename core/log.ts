@@ -2,14 +2,14 @@ import pino from 'pino'
 import type { Log } from './plugin.ts'
 
 const secret =
-  /(["']?(?:token|code|state|_xsrf|password|secret|authorization|cookie)["']?\s*[=:]\s*["']?(?:(?:token|bearer)\s+)?)[^\s&"',;}]+/gi
+  /(authorizations\/token\/|["']?(?:token|code|state|_xsrf|password|secret|authorization|cookie)["']?\s*[=:]\s*["']?(?:(?:token|bearer)\s+)?)[^\s&"',;}]+/gi
 
 /** Control characters made visible and long texts cut: what strangers send must not forge or flood log lines. */
 function clean(text: string): string {
   const cut = text.length > 2000 ? `${text.slice(0, 2000)}…` : text
   return cut
     .replace(secret, '$1***')
-    .replace(/[\x00-\x08\x0b-\x1f\x7f\x9b\u2028\u2029]/g, c => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`)
+    .replace(/(?![\t\n])[\p{Cc}\p{Bidi_Control}\p{Zl}\p{Zp}]/gu, c => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`)
 }
 
 const hidden = /password|secret|token|cookie|authorization|^env$/i

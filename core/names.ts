@@ -86,6 +86,9 @@ export function normalizeUsername(typed: string): string | undefined {
   return /[/\\]|[\p{Cc}\p{Cf}\p{Co}\p{Cn}\p{Cs}\p{Zl}\p{Zp}]/u.test(name) ? undefined : name
 }
 
+/** May a server be shown under this text? One line of 1 to 255 characters that can be seen. */
+export const isDisplayName = (text: string) => text.trim() !== '' && text.length <= 255 && !/[\p{C}\p{Zl}\p{Zp}]/u.test(text)
+
 /** May a server have this name? Anything a path segment can carry; `''` is the default server. */
 export function isServerName(name: string): boolean {
   return (

@@ -9,8 +9,8 @@ import { noLab } from './lab/lab.ts'
 import { type RunningHub, startHub } from './running-hub.ts'
 
 /**
- * A hub whose starts can be held: while the file `say` is in its folder, a start tells what is in it and waits. The profile
- * "broken" ends with 1 until there is a file `mended`.
+ * A hub whose starts and stops can be held: while the file `say` is in its folder, a start tells what is in it and waits.
+ * The profile "broken" ends with 1 until there is a file `mended`.
  */
 const config = (authenticator: string, profiles: string, more = '') => `
 import { existsSync, readFileSync } from 'node:fs'
@@ -19,16 +19,15 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { defineConfig } from 'swarmhub'
 import { dummy, httpProxy, local, process } from 'swarmhub/plugins'
 const [say, mended] = ['say', 'mended'].map(name => join(globalThis.process.cwd(), name))
+const hold = async (subject, ctx) => {
+  while (existsSync(say)) {
+    ctx.progress(readFileSync(say, 'utf8') || 'Waiting')
+    await sleep(50, undefined, { signal: ctx.signal })
+  }
+}
 const held = {
   name: 'held',
-  hooks: {
-    async 'before:spawn'(spawn, ctx) {
-      while (existsSync(say)) {
-        ctx.progress(readFileSync(say, 'utf8') || 'Waiting')
-        await sleep(50, undefined, { signal: ctx.signal })
-      }
-    },
-  },
+  hooks: { 'before:spawn': hold, 'before:stop': (stop, ctx) => (stop.reason === 'user' ? hold(stop, ctx) : undefined) },
 }
 const profiles = {
   notebook: { name: 'notebook', label: 'Notebook', description: 'Python, for courses and small data', cpus: 1, memory: '1G' },
@@ -266,7 +265,7 @@ test('a start that fails says why, one can be cancelled, and both can be tried a
   await page.getByRole('alert').getByText('ended with exit code 1').waitFor()
   await page.getByText('OSError: [Errno 5]').waitFor()
   await look(page, 'failed')
-  await page.getByRole('link', { name: 'Go to my servers' }).click()
+  await page.getByRole('link', { name: 'My servers' }).click()
   await page.getByLabel('Name of another server').fill('course-2 Statistics in the second half of the year')
   await say(hub, 'Your files are being fetched')
   await page.getByRole('button', { name: 'Create' }).click()
@@ -280,6 +279,19 @@ test('a start that fails says why, one can be cancelled, and both can be tried a
   await page.getByRole('link', { name: 'Details' }).click()
   await page.getByRole('button', { name: 'Try again' }).click()
   await page.waitForURL('**/user/*/tree**')
+
+  // A stop that takes its time is followed to its end
+  await page.goto(`${hub.origin}/hub/home`)
+  await say(hub, 'Your files are being stored')
+  await page.getByRole('button', { name: 'Stop' }).click()
+  await page.locator('.state', { hasText: 'Stopping' }).waitFor()
+  await look(page, 'home-stopping')
+  await page.goto(`${hub.origin}/hub/spawn-pending/${long}`)
+  await look(page, 'stopping')
+  await say(hub, undefined)
+  await page.getByRole('heading', { name: 'My server is not running' }).waitFor()
+  await look(page, 'not-running')
+
   await page.goto(`${hub.origin}/hub/logout`)
   await signIn(page, 'root', 'a good password')
   await page.getByRole('link', { name: 'Admin' }).click()

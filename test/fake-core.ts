@@ -297,6 +297,7 @@ export function fakeCore(
         server.record.profile = request.profile ?? server.record.profile
         return server
       },
+      describe: async (owner, name) => servers.get(owner.name)?.get(name) ?? core.addServer(owner.name, name),
       async stop(owner, name, reason) {
         calls.push(['stop', owner.name, name, reason])
         Object.assign(core.server(owner.name, name), { state: 'stopped', pending: null, ready: false })

@@ -412,7 +412,8 @@ test('answers that are no HTTP crash nobody', async t => {
     for (const method of ['GET', 'HEAD', 'POST']) {
       await sendRaw(port, `${method} /user/alice/ HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`)
     }
-    await sendRaw(port, upgradeRequest('/user/alice/'))
+    const upgraded = await sendRaw(port, upgradeRequest('/user/alice/'))
+    assert.equal(upgraded.split('HTTP/1.1 ').length, 2, `one answer to an upgrade: ${upgraded}`)
     await assertUnharmed()
     await notebook.stop()
   }

@@ -53,13 +53,13 @@ test('a hub that dies over a GET is asked again when it is back; over a POST it 
   const dying = await serveHttp(t, async req => {
     asked++
     req.socket.resetAndDestroy()
-    if (asked === 2) await dying.stop()
+    if (asked === 3) await dying.stop()
   })
   const front = await startFront(t, { hub: { host: '127.0.0.1', port: dying.port }, patience: 20_000 })
   assert.equal((await front.get('/hub/spawn', { method: 'POST', body: 'x' })).status, 503)
   assert.equal(asked, 1)
   const waiting = front.get('/hub/home')
-  await until(() => asked === 2)
+  await until(() => asked === 3)
   await serveHttp(t, (_, res) => res.end('new hub'), undefined, dying.port)
   assert.equal((await waiting).body, 'new hub')
 })

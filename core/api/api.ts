@@ -110,6 +110,8 @@ const dress = (core: Core) =>
     Object.entries({
       'Access-Control-Allow-Headers': 'accept, content-type, authorization',
       'Cache-Control': 'no-store',
+      // A notebook's page has our origin: it could open an answer in a window, and read it there.
+      'Cross-Origin-Opener-Policy': 'same-origin',
       'Content-Security-Policy': `frame-ancestors 'none'; report-uri ${core.base}hub/security/csp-report; default-src 'none'`,
       'X-Content-Type-Options': 'nosniff',
       'X-JupyterHub-Version': jupyterhubVersion,

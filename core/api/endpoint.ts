@@ -44,10 +44,20 @@ export const nameField = z.string().min(1).max(1024)
 
 /** The value as the schema wants it. Throws `invalid` with what is wrong, and where. */
 function check<S extends z.ZodType>(schema: S, value: unknown): z.output<S> {
-  const checked = checkShape(schema, value)
+  const checked = shapeOf(schema, value)
   if ('data' in checked) return checked.data
   const [{ path, message }] = checked.issues
   throw new HubError('invalid', `The body of the request: ${path.length > 0 ? `${dotted(path)}: ` : ''}${message}.`)
+}
+
+function shapeOf<S extends z.ZodType>(schema: S, value: unknown): ReturnType<typeof checkShape<S>> {
+  try {
+    return checkShape(schema, value)
+  } catch (cause) {
+    // The check goes as deep as the value does, and the stack is only so deep.
+    if (cause instanceof RangeError) throw new HubError('invalid', 'The body of the request is nested too deeply.', { cause })
+    throw cause
+  }
 }
 
 async function readJson(c: ApiContext): Promise<unknown> {

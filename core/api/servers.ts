@@ -2,7 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { z } from 'zod'
 import type { Core } from '../core.ts'
 import { HubError } from '../errors.ts'
-import { isServerName } from '../names.ts'
+import { isDisplayName, isServerName } from '../names.ts'
 import type { Cause, StopReason } from '../plugin.ts'
 import { missing } from '../rights.ts'
 import type { Server, StartRequest } from '../servers/server.ts'
@@ -12,11 +12,7 @@ import { isActive, serverModel } from './models.ts'
 import { namedUser } from './users.ts'
 
 const userOptions = z.record(z.string().max(255), z.json())
-const displayName = z
-  .string()
-  .min(1)
-  .max(255)
-  .regex(/^[^\p{C}]+$/u, 'expected printable characters')
+const displayName = z.string().refine(isDisplayName, 'expected one line of at most 255 printable characters')
 
 /** Since JupyterHub 6 the options are one field of the body; before, they were the body. */
 const startBody = z.union([
@@ -70,10 +66,6 @@ export const addServer = withBody(['start:servers'], recordBody.optional(), asyn
   const user = namedUser(core, c)
   const name = serverName(c)
   if (core.servers.get(user, name)) throw new HubError('conflict', `${user.name} has this server already.`)
-  const named = user.servers.filter(server => server.name !== '').length
-  if (named >= core.settings.limits.namedServers) {
-    throw new HubError('invalid', `${user.name} has ${named} named servers, and may not have more.`)
-  }
   return c.json(serverModel(core, c.get('caller'), await describe(core, user, name, body ?? {})), 201)
 })
 
@@ -91,16 +83,13 @@ async function describe(core: Core, user: UserRecord, name: string, body: z.outp
   if (profile !== undefined && !core.servers.profiles(user).some(({ name }) => name === profile)) {
     throw new HubError('invalid', `There is no profile "${profile}", or it is not for ${user.name}.`)
   }
-  const changed = await core.users.updateServer(user.id, name, draft => {
+  return core.servers.describe(user, name, draft => {
     if (body.user_options) {
       draft.userOptions = body.user_options
       draft.profile = profile ?? null
     }
     if (body.display_name !== undefined) draft.displayName = body.display_name
   })
-  const server = core.servers.get(changed, name)
-  if (!server) throw missing()
-  return server
 }
 
 /** The server that the path names; it has to exist. */

@@ -12,6 +12,9 @@ import { type ApiContext, type Endpoint, nameField, withBody } from './endpoint.
 import { tokenModel } from './models.ts'
 import { demandAdmin, namedUser } from './users.ts'
 
+/** In seconds: dates cannot be much later. */
+const century = 100 * 365 * 86_400
+
 export const listTokens: Endpoint = {
   access: ['read:tokens'],
   run(core, c) {
@@ -35,7 +38,7 @@ export const addToken = withBody(
     .strictObject({
       note: z.string().max(1024).optional(),
       /** Seconds; 0 and null are never. */
-      expires_in: z.int().nonnegative().nullish(),
+      expires_in: z.int().nonnegative().max(century).nullish(),
       scopes: z.array(z.string().max(1024)).max(1000).optional(),
       roles: z.array(z.string().max(255)).max(100).optional(),
       auth: z.strictObject({ username: nameField, password: z.string().max(4096) }).optional(),
@@ -48,15 +51,16 @@ export const addToken = withBody(
     const own = caller.user?.name === user.name
     if (user.admin && !own) demandAdmin(caller)
     if (body?.scopes && body.roles) throw new HubError('invalid', 'A token has scopes or roles, not both.')
-    const scopes = body?.scopes ?? (body?.roles ?? ['token']).flatMap(scopesOfRole)
-    const beyond = scopes.find(scope => !mayHave(core, user, scope))
+    const scopes = new Set(body?.scopes ?? (body?.roles ?? ['token']).flatMap(scopesOfRole))
+    const mayHave = rightsOf(core, user)
+    const beyond = [...scopes].find(scope => !mayHave(scope))
     if (beyond !== undefined) {
       throw new HubError('invalid', `${user.name} does not have the scope "${beyond}", so no token can.`)
     }
     const { secret, record } = await core.tokens.create(user.id, {
       kind: 'api',
       note: body?.note || `Requested via api${own ? '' : ` by ${caller.kind} ${caller.name}`}`,
-      scopes,
+      scopes: [...scopes],
       expires: body?.expires_in ? body.expires_in * 1000 : null,
     })
     return c.json({ ...tokenModel(core, user, record), token: secret }, 201)
@@ -112,9 +116,10 @@ function namedToken(core: Core, c: ApiContext, user: UserRecord): TokenRecord {
 const isAlive = ({ expires }: TokenRecord) => expires === null || Date.parse(expires) > Date.now()
 
 /** Nobody gets a token that can do more than its owner; `inherit` is that much. Throws `invalid` for what is no scope. */
-function mayHave(core: Core, user: UserRecord, scope: string): boolean {
+function rightsOf(core: Core, user: UserRecord): (scope: string) => boolean {
   const groupsOf = (name: string) => core.users.groups.of(core.users.get(name)?.id ?? '')
-  return coversAll(core.tokens.userScopes(user), expand([scope], { owner: user.name }), groupsOf)
+  const held = core.tokens.userScopes(user)
+  return scope => coversAll(held, expand([scope], { owner: user.name }), groupsOf)
 }
 
 /** A role stands for its scopes at this moment. */

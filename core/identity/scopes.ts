@@ -181,7 +181,9 @@ function byName(scopes: ReadonlySet<string>): Map<string, (string | undefined)[]
   const filters = new Map<string, (string | undefined)[]>()
   for (const scope of scopes) {
     const { name, filter } = split(scope)
-    filters.set(name, [...(filters.get(name) ?? []), filter])
+    const known = filters.get(name)
+    if (known) known.push(filter)
+    else filters.set(name, [filter])
   }
   return filters
 }

@@ -11,8 +11,8 @@ import type { Users } from './users.ts'
 export interface Tokens {
   /**
    * Mint a token for a user; durable when it resolves. The secret is told this once. `scopes` are raw; `expires` in
-   * milliseconds from now, null for never. Throws `invalid` for what is no scope, `missing` for a user that is none, and
-   * `denied` when the session of `sessionId` is no more.
+   * milliseconds from now, null for never. Throws `invalid` for what is no scope and for one token too many, `missing` for
+   * a user that is none, and `denied` when the session of `sessionId` is no more.
    */
   create(
     userId: string,
@@ -89,7 +89,7 @@ export function createTokens({
         hash: fingerprint(secret),
         kind,
         note,
-        scopes,
+        scopes: [...new Set(scopes)],
         created: new Date(now).toISOString(),
         expires: expires === null ? null : new Date(now + expires).toISOString(),
         lastActivity: null,
@@ -101,7 +101,7 @@ export function createTokens({
       await users.update(userId, draft => {
         if (record.sessionId !== null && !draft.sessions.some(({ sessionId }) => sessionId === record.sessionId))
           throw new HubError('denied', 'The session was closed.')
-        draft.tokens = [...draft.tokens.filter(isAlive), record]
+        draft.tokens = [...withRoom(draft.tokens.filter(isAlive), record), record]
       })
       return { secret, record }
     },
@@ -133,6 +133,20 @@ export function createTokens({
       }
     },
   }
+}
+
+/** Tokens that people and programs make for one user; and those that one client has of one user, where the oldest gives way. */
+const mostMade = 1000
+const mostIssued = 100
+
+/** Each write of a user's record takes as long as it has tokens: nobody may make others wait. */
+function withRoom(tokens: TokenRecord[], { kind, client }: TokenRecord): TokenRecord[] {
+  if (kind === 'api' && tokens.filter(token => token.kind === 'api').length >= mostMade)
+    throw new HubError('invalid', `There are ${mostMade} tokens of this user already. Revoke those that nobody needs.`)
+  if (kind !== 'oauth') return tokens
+  const issued = tokens.filter(token => token.kind === 'oauth' && token.client === client)
+  const oldest = new Set(issued.slice(0, Math.max(0, issued.length - mostIssued + 1)))
+  return tokens.filter(token => !oldest.has(token))
 }
 
 const isAlive = ({ expires }: { expires: string | null }) => expires === null || Date.parse(expires) > Date.now()

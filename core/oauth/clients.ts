@@ -33,9 +33,11 @@ const prefix = 'jupyterhub-user-'
  * them in an id, so that two servers can share one: `a` has `b-c`, `a-b` has `c`. Redirect URI and secret tell them apart.
  */
 export function serverClients(id: string, users: Users, base: string): ServerClient[] {
-  if (!id.startsWith(prefix) || id.length > 2000) return []
+  if (!id.startsWith(prefix)) return []
   const rest = id.slice(prefix.length)
   const borders = [...rest.matchAll(/-/g)].map(({ index }) => index)
+  // Two names of at most 255 bytes each have no more.
+  if (borders.length > 511 || rest.length > 1531) return []
   return [rest.length, ...borders].flatMap(border => {
     const owner = users.get(decoded(rest.slice(0, border)))
     const name = decoded(rest.slice(border + 1))

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { HubError, messageOf } from '../errors.ts'
 import { call } from '../hooks.ts'
-import { isServerName, labelKeys } from '../names.ts'
+import { isDisplayName, isServerName, labelKeys } from '../names.ts'
 import type { Caller, Cause, Close, Profile, StopReason } from '../plugin.ts'
-import type { UserRecord } from '../store/records.ts'
+import type { ServerRecord, UserRecord } from '../store/records.ts'
 import { createLife, type Life, type LifeParts } from './life.ts'
 import type { Server, StartRequest } from './server.ts'
 import { profilesFor } from './spec.ts'
@@ -26,6 +26,8 @@ export interface Servers {
   start(user: UserRecord, name: string, request: StartRequest, by: Caller | undefined): Promise<Server>
   /** Stop, or cancel a start. Resolves when it is gone; does nothing when it is stopped. */
   stop(user: UserRecord, name: string, reason: StopReason, by?: Caller): Promise<void>
+  /** Change the record of a server that is stopped; a named one is made when there is none. Throws `invalid` beyond the limit. */
+  describe(user: UserRecord, name: string, change: (draft: ServerRecord) => void): Promise<Server>
   /** Stop and forget a named server. */
   remove(user: UserRecord, name: string, by?: Caller): Promise<void>
   /** Look now instead of at the next poll. */
@@ -57,6 +59,8 @@ export function createServers(parts: LifeParts): RunningServers {
   const { name: plugin, spawner } = parts.spawner
   const lives = new Map<string, Map<string, Life>>()
   const orphans = new Map<string, number>()
+  /** By user, the names of servers whose first record is being written. */
+  const making = new Map<string, Set<string>>()
   let engine: Servers['engine'] = { ok: true }
   let draining = false
 
@@ -84,25 +88,27 @@ export function createServers(parts: LifeParts): RunningServers {
     return life
   }
 
-  const isNew = (user: UserRecord, name: string) => name !== '' && !user.servers.some(server => server.name === name)
+  /** As it is now: what a request brings may have been read a while ago. */
+  const recordsOf = (user: UserRecord) => users.byId(user.id)?.servers ?? []
+  const isNew = (user: UserRecord, name: string) => name !== '' && !recordsOf(user).some(server => server.name === name)
 
-  /** A user's named servers, with those whose first start is just being written down. */
-  function namesOf(user: UserRecord): Set<string> {
+  /** One named server more: within the limits of the config? Those that are just being made count as well. */
+  function checkNamed(user: UserRecord, name: string): void {
+    const { namedServers } = settings.limits
+    if (!isNew(user, name)) return
     const begun = [...(lives.get(user.id) ?? [])].filter(([, life]) => !life.idle).map(([name]) => name)
-    const names = new Set([...user.servers.map(({ name }) => name), ...begun])
-    names.delete('')
-    return names
+    const named = new Set([...recordsOf(user).map(({ name }) => name), ...begun, ...(making.get(user.id) ?? [])])
+    named.delete('')
+    named.delete(name)
+    if (namedServers === 0) throw new HubError('invalid', 'Named servers are turned off in this hub.')
+    if (named.size >= namedServers)
+      throw new HubError('invalid', `You have ${named.size} named servers, as many as you may. Delete one first.`)
   }
 
   /** Within the limits of the config? */
   function checkLimits(user: UserRecord, name: string): void {
-    const { namedServers, starts, servers } = settings.limits
-    if (isNew(user, name)) {
-      const named = namesOf(user).size
-      if (namedServers === 0) throw new HubError('invalid', 'Named servers are turned off in this hub.')
-      if (named >= namedServers)
-        throw new HubError('invalid', `You have ${named} named servers, as many as you may. Delete one first.`)
-    }
+    const { starts, servers } = settings.limits
+    checkNamed(user, name)
     const present = [...unfinished()]
     if (present.filter(life => life.state === 'starting').length >= starts) {
       const retryAfter = 30 + Math.floor(Math.random() * 31)
@@ -171,23 +177,44 @@ export function createServers(parts: LifeParts): RunningServers {
     async start(user, name, request, by) {
       if (draining) throw new HubError('unavailable', 'The hub is shutting down. Try again in a minute.', { retryAfter: 30 })
       if (!isServerName(name)) throw new HubError('invalid', 'This cannot be the name of a server.')
+      if (request.displayName !== undefined && !isDisplayName(request.displayName))
+        throw new HubError('invalid', 'A server cannot be shown under this name: take one line of at most 255 characters.')
       const life = lifeOf(user.id, name)
-      if (life.ready) await servers.check(life)
-      // Nothing below waits before the start is under way, so that no second one can come between.
-      const { state } = life
-      if (state === 'starting') return life
-      if (state === 'running') throw new HubError('invalid', 'The server is already running.')
-      if (state === 'stopping') throw new HubError('invalid', 'The server is being stopped. Try again when it is gone.')
-      if (state === 'unknown' || !engine.ok) {
-        throw new HubError('unavailable', 'The engine that runs the servers cannot be asked just now. Try again in a minute.', {
-          retryAfter: 30,
-        })
+      try {
+        if (life.ready) await servers.check(life)
+        // Nothing below waits before the start is under way, so that no second one can come between.
+        const { state } = life
+        if (state === 'starting') return life
+        if (state === 'running') throw new HubError('invalid', 'The server is already running.')
+        if (state === 'stopping') throw new HubError('invalid', 'The server is being stopped. Try again when it is gone.')
+        if (state === 'unknown' || !engine.ok) {
+          throw new HubError('unavailable', 'The engine that runs the servers cannot be asked just now. Try again in a minute.', {
+            retryAfter: 30,
+          })
+        }
+        checkLimits(user, name)
+        const { profile, request: complete } = chosen(user, life, request)
+        log.info('server start requested', { user: user.name, server: name, profile: profile.name, by: by?.name ?? user.name })
+        await life.start(complete, profile)
+        return life
+      } finally {
+        // Anybody may ask for any name: one that came to nothing is not remembered.
+        if (life.idle && isNew(user, name)) lives.get(user.id)?.delete(name)
       }
-      checkLimits(user, name)
-      const { profile, request: complete } = chosen(user, life, request)
-      log.info('server start requested', { user: user.name, server: name, profile: profile.name, by: by?.name ?? user.name })
-      await life.start(complete, profile)
-      return life
+    },
+
+    async describe(user, name, change) {
+      if (!isServerName(name)) throw new HubError('invalid', 'This cannot be the name of a server.')
+      checkNamed(user, name)
+      const names = making.get(user.id) ?? new Set()
+      making.set(user.id, names.add(name))
+      try {
+        await users.updateServer(user.id, name, change)
+        return lifeOf(user.id, name)
+      } finally {
+        names.delete(name)
+        if (names.size === 0) making.delete(user.id)
+      }
     },
 
     async stop(user, name, reason, by) {

@@ -62,6 +62,8 @@ export const setAdmin = (core: Core) =>
     const admin = c.get('fields').get('admin') === '1'
     await core.users.update(user.id, draft => {
       draft.admin = admin
+      // From now on this is what an admin has said.
+      delete draft.adminBy
     })
     core.log.info('admin rights changed', { user: user.name, admin, by: c.get('caller').name })
     return back(core, c)
@@ -75,8 +77,10 @@ export const deleteUser = (core: Core) =>
     if (user.id === c.get('visitor')?.id) throw new HubError('invalid', 'You cannot delete yourself.')
     if (c.get('fields').get('confirm') !== user.name)
       return adminPage(core, c, <p>Nobody was deleted: type “{user.name}” exactly to confirm.</p>)
-    await Promise.all(core.servers.of(user).map(({ ref }) => core.servers.stop(user, ref.name, 'deleted', c.get('caller'))))
+    // The user first loses all ways to start something anew.
     await core.sessions.closeAll(user.id)
+    await core.tokens.revoke(user.id, token => token.kind !== 'server')
+    await Promise.all(core.servers.of(user).map(({ ref }) => core.servers.stop(user, ref.name, 'deleted', c.get('caller'))))
     await core.users.remove(user.id)
     core.log.info('user deleted', { user: user.name, by: c.get('caller').name })
     return back(core, c)

@@ -80,7 +80,7 @@ export function Actions(props: { core: Core; caller: Caller; server: Server; xsr
         ))}
       {state === 'starting' && (
         <a class="button primary" href={serverPage(core, 'spawn-pending', at)} aria-label={`Show how far ${label} is`}>
-          Progress
+          Show progress
         </a>
       )}
       {(state === 'running' || state === 'unknown') && may('access:servers') && (
@@ -99,11 +99,13 @@ export function Actions(props: { core: Core; caller: Caller; server: Server; xsr
       {state === 'stopped' && at.name !== '' && may('delete:servers') && (
         <details class="confirm">
           <summary aria-label={`Delete ${label}`}>Delete</summary>
-          <form method="post" action={serverPage(core, 'delete', at)}>
-            <p>The server and its settings go. Files on storage that is kept elsewhere stay.</p>
+          <form class="answer" method="post" action={serverPage(core, 'delete', at)}>
+            <p>
+              Delete <strong>{label}</strong>? Its settings are lost, stored files stay.
+            </p>
             <Hidden xsrf={xsrf} next={next} />
             <button class="danger" type="submit">
-              Yes, delete {label}
+              Yes, delete
             </button>
           </form>
         </details>

@@ -73,7 +73,7 @@ function Fault({ core, c, status, message }: { core: Core; c: PageContext; statu
       )}
       <p>
         <a class="button" href={`${core.base}hub/home`}>
-          Go to my servers
+          My servers
         </a>
       </p>
     </section>

@@ -33,7 +33,8 @@ export const startEvents = (core: Core) =>
     const after = seen.startsWith(`${server.record.generation ?? ''}.`) ? Number(seen.slice(seen.lastIndexOf('.') + 1)) || 0 : 0
     return stream(core, c, async (send, signal) => {
       let ended = false
-      for await (const event of server.events(after, signal)) {
+      // The lines of a start that is over tell nothing about the stop.
+      for await (const event of server.pending === 'stop' ? [] : server.events(after, signal)) {
         const { step, at, message, progress } = event
         await send({ id: eventId(server, event), data: JSON.stringify({ step, at, message, progress }) })
         ended = step === 'ready' || step === 'failed' || step === 'cancelled'

@@ -5,14 +5,14 @@ import { messageOf } from '../errors.ts'
 import type { Caller } from '../plugin.ts'
 import { demand } from '../rights.ts'
 import type { PageContext } from './environment.ts'
-import { readForm } from './guard.ts'
+import { readForm, whoIs } from './guard.ts'
 import { bearer } from './rights.ts'
 
 /** `health`: the hub answers. With `?full`, for who may read about the hub: what each plugin says about itself. */
 export const health = (core: Core) =>
   async function health(c: PageContext): Promise<Response> {
     if (c.req.query('full') === undefined) return c.body(null, 200)
-    demand(anyone(core, c), ['read:hub'])
+    demand(await anyone(core, c), ['read:hub'])
     const asked = core.plugins.filter(plugin => plugin.health)
     const results = await Promise.all(
       asked.map(async plugin => {
@@ -33,7 +33,7 @@ export const health = (core: Core) =>
 /** `metrics`: for Prometheus, by token or signed in. */
 export const metrics = (core: Core) =>
   async function metrics(c: PageContext): Promise<Response> {
-    demand(anyone(core, c), ['read:metrics'])
+    demand(await anyone(core, c), ['read:metrics'])
     return c.body(await core.metrics.register.metrics(), 200, { 'Content-Type': core.metrics.register.contentType })
   }
 
@@ -46,10 +46,12 @@ export const cspReport = (core: Core) =>
     return c.body(null, 200)
   }
 
-function anyone(core: Core, c: PageContext): Caller {
-  const byToken = bearer(core, c)
+/** By token or by cookie. A notebook's script sends the cookie along, so that it does not get to read the answer. */
+async function anyone(core: Core, c: PageContext): Promise<Caller> {
+  const byToken = await bearer(core, c)
   if (byToken) return byToken
-  const session = core.sessions.find(c)
-  if (!session) throw new HTTPException(403, { message: 'Missing or invalid credentials.' })
-  return core.tokens.caller(session.owner)
+  const visitor = await whoIs(core, c)
+  if (!visitor || (core.xsrf.needed(c, 'api') && !core.xsrf.valid(c)))
+    throw new HTTPException(403, { message: 'Missing or invalid credentials.' })
+  return core.tokens.caller(visitor)
 }

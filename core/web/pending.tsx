@@ -105,7 +105,7 @@ function stopping(core: Core, c: PageContext, server: Server) {
       <progress aria-label="Stopping" />
       <p>
         <a class="button" href={`${core.base}hub/home`}>
-          Go to my servers
+          My servers
         </a>
       </p>
     </section>,
@@ -155,7 +155,7 @@ async function notRunning(core: Core, c: PageContext, server: Server, next: stri
           </a>
         )}
         <a class="button" href={`${core.base}hub/home`}>
-          Go to my servers
+          My servers
         </a>
       </div>
     </section>,

@@ -32,8 +32,12 @@ export function existing(core: Core, c: PageContext, accepted: readonly string[]
 }
 
 /** Who carries the request's `Authorization: token …` (or `bearer`); undefined when there is none that is valid. */
-export function bearer(core: Core, c: PageContext): Caller | undefined {
+export async function bearer(core: Core, c: PageContext): Promise<Caller | undefined> {
   const [, secret] = /^(?:token|bearer)\s+(\S+)$/i.exec(c.req.header('authorization') ?? '') ?? []
   const found = secret === undefined ? undefined : core.tokens.find(secret)
-  return found && core.tokens.caller(found.owner, found.record)
+  if (!found) return undefined
+  const authenticator = found.record.kind !== 'server' && found.owner.identity?.authenticator
+  if (authenticator && !(await core.logins.refresh(found.owner, authenticator))) return undefined
+  const owner = core.users.byId(found.owner.id)
+  return owner && core.tokens.caller(owner, found.record)
 }

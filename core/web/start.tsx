@@ -91,7 +91,7 @@ function startPage(core: Core, c: PageContext, { owner, name, server }: Target, 
       <h1>Start {label}</h1>
       {!own && (
         <p class="notice">
-          This server belongs to <strong>{owner.name}</strong>.
+          This server belongs to <strong>{owner.name}</strong> and works with their files.
         </p>
       )}
       {refusal && (

@@ -57,7 +57,7 @@ export const stopped = (core: Core) =>
             </a>
           )}
           <a class="button" href={`${core.base}hub/home`}>
-            Go to my servers
+            My servers
           </a>
         </div>
       </section>,
@@ -85,7 +85,7 @@ async function backToServer(core: Core, c: PageContext, server: Server): Promise
 
 /** By token or by cookie; a cookie-authenticated change needs `_xsrf`. */
 async function whoever(core: Core, c: PageContext): Promise<Caller | undefined> {
-  const byToken = bearer(core, c)
+  const byToken = await bearer(core, c)
   if (byToken) return byToken
   const visitor = await whoIs(core, c)
   if (!visitor || (c.req.method !== 'GET' && !core.xsrf.valid(c))) return undefined

@@ -100,7 +100,7 @@ function tokensPage(core: Core, c: PageContext, secret?: string) {
         <Hidden xsrf={xsrf} />
         <label>
           What it is for
-          <input name="note" maxlength={200} autocomplete="off" />
+          <input name="note" maxlength={200} placeholder="such as a nightly backup" autocomplete="off" />
         </label>
         <label>
           It may

@@ -99,17 +99,16 @@ export function forwarder(): Forwarder {
     const deadline = setTimeout(() => outgoing.destroy(new Error(`no answer to an upgrade after ${upgradeTime} ms`)), upgradeTime)
     outgoing.once('close', () => clearTimeout(deadline))
     socket.once('close', () => outgoing.destroy())
-    outgoing.once('response', answer => {
-      // http-proxy would pass a chunked body on without its framing; to it this answer is none of its business
-      Object.assign(answer, { upgrade: true })
-      // a 101 without its headers comes as both, an answer and an upgrade
-      if (answer.statusCode === 101) return
-      passage.answered = true
-      dropHopByHop(answer.headers)
-      delete answer.headers['transfer-encoding']
-      passage.answer?.(answer.headers)
-      decline(answer, socket)
-    })
+    // after http-proxy has put its own listener there: it would pass a chunked body on without its framing
+    queueMicrotask(() =>
+      outgoing.removeAllListeners('response').once('response', answer => {
+        passage.answered = true
+        dropHopByHop(answer.headers)
+        delete answer.headers['transfer-encoding']
+        passage.answer?.(answer.headers)
+        decline(answer, socket)
+      }),
+    )
     outgoing.once('upgrade', (answer, server) => {
       passage.answered = true
       clearTimeout(deadline)

@@ -9,7 +9,7 @@ import { readPath } from './path.ts'
 
 /** Headers by which one answer speaks for the whole origin, or to a proxy in front of us. */
 const beyond =
-  /^(service-worker-allowed|clear-site-data|strict-transport-security|alt-svc|nel|report-to|reporting-endpoints|x-accel-.*|x-sendfile)$/
+  /^(service-worker-allowed|clear-site-data|strict-transport-security|public-key-pins.*|expect-ct|alt-svc|nel|report-to|reporting-endpoints|use-as-dictionary|set-login|(sec|secure)-session-.*|x-accel-.*|x-sendfile|x-lighttpd-.*|x-litespeed-.*|x-reproxy-.*)$/
 
 /** Cookies that are the hub's to set. */
 const hubCookies = /^(jupyterhub-hub-login|jupyterhub-session-id)$/i

@@ -28,7 +28,12 @@ export function upstream(at: { socket: string } | { host: string; port: number }
   let isCut = false
   const connect = () => {
     if (isCut) throw new Error('its route is gone')
-    const socket = open({ ...('socket' in at ? { path: at.socket } : at), noDelay: true, keepAlive: true, keepAliveInitialDelay: 30_000 })
+    const socket = open({
+      ...('socket' in at ? { path: at.socket } : at),
+      noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: 30_000,
+    })
     const deadline = setTimeout(() => socket.destroy(new Error(`no connection after ${connectTime} ms`)), connectTime)
     connections.add(socket)
     socket.once('connect', () => clearTimeout(deadline))
