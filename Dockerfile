@@ -20,5 +20,5 @@ RUN mkdir -p /srv/swarmhub/data && chown -R 1000:1000 /srv/swarmhub && chmod 700
 WORKDIR /srv/swarmhub
 USER 1000:1000
 EXPOSE 8000 8001 8081
-ENTRYPOINT ["node", "--enable-source-maps", "/app/dist/core/main.js"]
+ENTRYPOINT ["node", "--enable-source-maps", "--disable-warning=DEP0060", "/app/dist/core/main.js"]
 CMD ["start"]

@@ -28,7 +28,7 @@ test('a token is made from the presets, shown once, and its secret is on no late
   const later = await (await alice.get('/hub/token')).text()
   assert.doesNotMatch(later, /the-secret/)
   assert.match(later, /CI/)
-  assert.match(later, /in 30 days/)
+  assert.match(later, /In 30 days/)
 })
 
 test('what the lists do not have makes no token', async () => {
@@ -193,7 +193,7 @@ test('the confirmation says who asks for what; agreeing needs _xsrf and sends th
   const answer = await alice.get(authorizePath)
   const page = await answer.text()
   assert.match(page, /Server at \/user\/root\//)
-  assert.match(page, /Use the server root\//)
+  assert.match(page, /Use root’s server/)
   assert.match(page, /name="scopes" value="access:servers!server=root\/"/)
   assert.match(answer.headers.get('content-security-policy') ?? '', /form-action 'self' https:\/\/app\.example;/)
 

@@ -287,8 +287,9 @@ test('a server that was taken over, or is stopping, has no lines: the stream say
 
 test('a stop whose clean-up is tried again is not over; who is signed out meanwhile is told', async t => {
   const { core, alice } = hubOf()
-  const server = Object.assign(core.server('alice', ''), { state: 'stopping', pending: 'stop' as const })
+  const server = core.server('alice', '')
   server.say('ready', 'What its start told is no news now.', 100)
+  Object.assign(server, { state: 'stopping', pending: 'stop' as const, ready: false })
   server.settled = async () => {}
   mock.timers.enable({ apis: ['setTimeout'] })
   t.after(() => mock.timers.reset())

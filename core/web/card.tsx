@@ -128,9 +128,9 @@ export function serverLabel(server: Server, caller: Caller): string {
 
 /** The class that colours it, and the word for people. */
 export function stateOf(server: Server): [string, string] {
-  if (server.pending === 'check') return ['unknown', 'Being looked for']
+  if (server.pending === 'check') return ['unknown', 'Checking']
   if (server.state === 'stopped' && server.failure) return ['failed', 'Failed']
-  const word = { stopped: 'Stopped', starting: 'Starting', running: 'Running', stopping: 'Stopping', unknown: 'Not known now' }
+  const word = { stopped: 'Stopped', starting: 'Starting', running: 'Running', stopping: 'Stopping', unknown: 'Unknown' }
   return [server.state, word[server.state]]
 }
 

@@ -33,7 +33,7 @@ export const home = (core: Core) =>
         <h1>Your servers</h1>
         {!core.servers.engine.ok && (
           <Alert>
-            <p>The hub cannot ask the machines now, so nothing can be started. What runs goes on running.</p>
+            <p>The machines that run the servers do not answer the hub now. Nothing can be started; what runs goes on running.</p>
           </Alert>
         )}
         <p class="hidden" role="status" id="said" />

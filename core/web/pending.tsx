@@ -100,7 +100,7 @@ function stopping(core: Core, c: PageContext, server: Server) {
     <section class="narrow panel" id="progress" data-events={serverPage(core, 'events', at, { _xsrf: core.xsrf.token(c) })}>
       <h1>{label} is stopping</h1>
       <p class="lead" role="status">
-        This takes some seconds. You can leave this page.
+        This takes a few seconds. You can leave this page.
       </p>
       <progress aria-label="Stopping" />
       <p>

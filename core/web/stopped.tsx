@@ -49,7 +49,7 @@ export const stopped = (core: Core) =>
       { title: `${label} is not running`, status: 424 },
       <section class="narrow panel">
         <h1>{label} is not running</h1>
-        <p>Your files are safe. Start it, and you come back to the page that you asked for.</p>
+        <p>Your files are safe. Start the server to come back to the page that you asked for.</p>
         <div class="actions">
           {caller.allows('start:servers', { user, server: at.name }) && (
             <a class="button primary" href={serverPage(core, 'spawn', at, { next: uri })} data-keep-hash>

@@ -46,15 +46,20 @@ interface Sent extends Passage {
   fail?(error: Error): void
 }
 
+/** On the request itself: a WeakMap of all that is under way keeps the garbage collector busy. */
+const sent = Symbol('sent')
+interface Travelling extends IncomingMessage {
+  [sent]?: Sent
+}
+
 export function forwarder(): Forwarder {
   const kernel = httpProxy.createProxyServer({ toProxy: true })
   const passes = kernel as typeof kernel & { webPasses: { name: string }[] }
   // it takes the framing off a chunked DELETE and pipes the body all the same: the body is then the next request
   passes.webPasses = passes.webPasses.filter(pass => pass.name !== 'deleteLength')
-  const sent = new WeakMap<IncomingMessage, Sent>()
 
   kernel.on('proxyReq', (outgoing, req, res) => {
-    const passage = sent.get(req)!
+    const passage = (req as Travelling)[sent]!
     passage.outgoing = outgoing
     if (res.destroyed) outgoing.destroy()
     // as it was routed: http-proxy merges slashes
@@ -64,7 +69,9 @@ export function forwarder(): Forwarder {
     })
     // a 101 that nobody asked for closes without an error
     const { fail } = passage
-    outgoing.once('close', () => fail?.(new Error('closed without an answer')))
+    outgoing.once('close', () => {
+      if (!passage.answered) fail?.(new Error('closed without an answer'))
+    })
     if (!hasBody(req)) return
     req.on('data', () => passage.active?.())
     // the server may have its say before the client sends any of it
@@ -72,7 +79,7 @@ export function forwarder(): Forwarder {
   })
 
   kernel.on('proxyRes', (answer, req, res) => {
-    const passage = sent.get(req)!
+    const passage = (req as Travelling)[sent]!
     passage.answered = true
     answer.once('close', () => {
       if (!answer.complete) res.destroy()
@@ -94,7 +101,7 @@ export function forwarder(): Forwarder {
   })
 
   kernel.on('proxyReqWs', (outgoing, req, socket) => {
-    const passage = sent.get(req)!
+    const passage = (req as Travelling)[sent]!
     outgoing.path = req.url!
     const deadline = setTimeout(() => outgoing.destroy(new Error(`no answer to an upgrade after ${upgradeTime} ms`)), upgradeTime)
     outgoing.once('close', () => clearTimeout(deadline))
@@ -139,7 +146,7 @@ export function forwarder(): Forwarder {
       const { upstream } = given
       const { target } = upstream
       const passage: Sent = { ...given }
-      sent.set(req, passage)
+      Object.assign(req, { [sent]: passage })
       res.once('finish', () => {
         if (!req.complete) drain(req)
       })
@@ -166,7 +173,7 @@ export function forwarder(): Forwarder {
     async ws(req, socket, head, given) {
       const { upstream } = given
       const passage: Sent = { ...given }
-      sent.set(req, passage)
+      Object.assign(req, { [sent]: passage })
       socket.once('end', () => {
         if (!passage.answered) socket.destroy()
       })
