@@ -35,6 +35,8 @@ export interface Plugin {
   hooks?: Hooks
   /** Pages under `/hub/x/<name>`; the visitor is signed in (`c.get('caller')`), all others are sent to sign in first. */
   web?: Hono<HubEnv>
+  /** Pages of `web` that every visitor finds in the bar: `{ label: 'Password', page: 'password' }`. */
+  links?: readonly { label: string; page: string }[]
   /** Pages under `/hub/x/<name>` for everybody, signed in or not: they are asked before `web`, and only paths that this one knows. */
   welcome?: Hono<VisitorEnv>
   /** Endpoints under `/hub/api/x/<name>`; the caller's token is checked (`c.get('caller')`). */

@@ -13,15 +13,17 @@ import { type RunningHub, startHub } from './running-hub.ts'
  * The profile "broken" ends with 1 until there is a file `mended`.
  */
 const config = (authenticator: string, profiles: string, more = '') => `
-import { existsSync, readFileSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { defineConfig } from 'swarmhub'
 import { dummy, httpProxy, local, process } from 'swarmhub/plugins'
 const [say, mended] = ['say', 'mended'].map(name => join(globalThis.process.cwd(), name))
 const hold = async (subject, ctx) => {
-  while (existsSync(say)) {
-    ctx.progress(readFileSync(say, 'utf8') || 'Waiting')
+  for (;;) {
+    const text = await readFile(say, 'utf8').catch(() => undefined)
+    if (text === undefined) return
+    if (text) ctx.progress(text)
     await sleep(50, undefined, { signal: ctx.signal })
   }
 }
@@ -32,17 +34,22 @@ const held = {
 const profiles = {
   notebook: { name: 'notebook', label: 'Notebook', description: 'Python, for courses and small data', cpus: 1, memory: '1G' },
   large: { name: 'large', label: 'Large notebook', description: 'For training and large data. Please stop it when you are done.', cpus: 8, memory: '32G' },
-  broken: { name: 'broken', label: 'Notebook', command: ['/bin/sh', '-c',
-    \`[ -e \${mended} ] && exec jupyterhub-singleuser --allow-root; echo "reading the course material"; echo "OSError: [Errno 5] Input/output error: /srv/course" >&2; exit 1\`] },
+  broken: {
+    name: 'broken',
+    label: 'Notebook',
+    // A shell is no notebook server to the spawner, so it does not find out the app.
+    env: { JUPYTERHUB_SINGLEUSER_APP: 'notebook.notebookapp.NotebookApp' },
+    command: ['/bin/sh', '-c', \`[ -e \${mended} ] && exec jupyterhub-singleuser --allow-root
+      echo "reading the course material"; echo "OSError: [Errno 5] Input/output error: /srv/course" >&2; exit 1\`],
+  },
 }
-const name = 'JUPYTERHUB_SINGLEUSER_APP'
 export default defineConfig({
   authenticators: [${authenticator}],
   access: { everyone: true, admins: ['root'] },
   spawner: process({ install: false, command: ['/usr/bin/jupyterhub-singleuser'] }),
   proxy: httpProxy({ port: $PORT, host: '127.0.0.1' }),
   hub: { port: $HUB_PORT },
-  profiles: [${profiles}].map(profile => ({ ...profiles[profile], env: { JUPYTERHUB_SINGLEUSER_APP: 'notebook.notebookapp.NotebookApp' } })),
+  profiles: [${profiles}].map(profile => profiles[profile]),
   timeouts: { poll: '2s' },
   plugins: [held],
   ${more}

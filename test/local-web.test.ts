@@ -42,7 +42,9 @@ test('local: set-up, sign-in, change of password and a reset, on the pages of a 
 
   assert.equal((await ada.signIn('ada', 'a wrong horse')).reply.status, 403)
   await ada.signIn('ADA', good)
-  assert.equal((await ada.open('/hub/home')).reply.status, 200)
+  const home = await ada.open('/hub/home')
+  assert.equal(home.reply.status, 200)
+  assert.match(home.text, /<a href="\/hub\/x\/local\/password">Password<\/a>/)
   assert.equal(core.users.get('ada')?.admin, true)
 
   // The page for those who are signed in sends all others away first.

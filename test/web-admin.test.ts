@@ -119,7 +119,7 @@ test('the right to change users makes nobody an admin, and takes no admin away',
   assert.equal(core.users.get('alice')?.admin, true)
 })
 
-test('deleting a user needs the name typed, and stops the servers first', async () => {
+test('deleting a user needs the name typed, ends the sessions, and stops the servers first', async () => {
   const { core, root } = hubOf()
   core.addServer('alice', 'lab')
   for (const confirm of ['', 'Alice', 'alice '])
@@ -130,9 +130,9 @@ test('deleting a user needs the name typed, and stops the servers first', async 
   const answer = await root.post('/hub/admin/users/alice/delete', { confirm: 'alice', q: 'a b' })
   assert.equal(answer.headers.get('location'), '/hub/admin?q=a+b')
   assert.deepEqual(core.calls, [
+    ['closeAll', 'alice'],
     ['stop', 'alice', '', 'deleted'],
     ['stop', 'alice', 'lab', 'deleted'],
-    ['closeAll', 'alice'],
     ['remove', 'alice'],
   ])
 })

@@ -139,6 +139,7 @@ const answerError = (core: Core) =>
       return answer(c, status, message, retryAfter === undefined ? {} : { 'Retry-After': String(Math.ceil(retryAfter)) })
     }
     if (error instanceof HTTPException) return answer(c, error.status as ContentfulStatusCode, error.message)
-    core.log.error('an endpoint failed', { method: c.req.method, path: c.req.path, error })
+    // Who leaves in the middle of what they send is nobody's failure.
+    if (!c.req.raw.signal.aborted) core.log.error('an endpoint failed', { method: c.req.method, path: c.req.path, error })
     return answer(c, 500, 'The hub could not do this. It is a fault of the hub, not of the request.')
   }

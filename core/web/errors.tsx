@@ -12,7 +12,8 @@ import { page } from './layout.tsx'
 export const showError = (core: Core) =>
   function showError(error: Error, c: PageContext): Response | Promise<Response> {
     const { status, message, retryAfter } = known(error)
-    if (status >= 500 && !isHubError(error))
+    // Who leaves in the middle of what they send is nobody's failure.
+    if (status >= 500 && !isHubError(error) && !c.req.raw.signal.aborted)
       core.log.error('a page failed', { request: c.get('requestId'), method: c.req.method, path: c.req.path, error })
     if (retryAfter !== undefined) c.header('Retry-After', String(Math.ceil(retryAfter)))
     if (wantsJson(core, c)) return c.json({ status, message }, status)

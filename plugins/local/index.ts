@@ -62,6 +62,7 @@ export function local(given: LocalOptions = {}, passwords = createPasswords()) {
 
     welcome: visitorPages({ accounts, passwords, signOut }),
     web: ownPages({ accounts, passwords, signOut }),
+    links: [{ label: 'Password', page: 'password' }],
 
     commands: {
       add: {
