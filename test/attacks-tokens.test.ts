@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Attacked, attackedHub } from './hostile.ts'
+import { type Attacked, attackedHub, password } from './hostile.ts'
 import { ask } from './roles/loopback.ts'
 import { type Visitor, visitor } from './visitor.ts'
 
@@ -117,8 +117,11 @@ test('what a notebook is given, and what it gets from an administrator who opens
   assert.deepEqual(await tryAll(hub, stolen), [])
   // Nor is it a way to be the administrator on the pages.
   for (const path of ['/hub/home', '/hub/admin', '/hub/token', authorizeAddress(env)])
-    for (const headers of [{ authorization: `token ${stolen}` }, { cookie: `jupyterhub-hub-login=${stolen}` }])
-      assert.match(String((await ask(hub.port, path, { headers })).headers.location), /^\/hub\/login\?/, path)
+    for (const [name, value] of [
+      ['authorization', `token ${stolen}`],
+      ['cookie', `jupyterhub-hub-login=${stolen}`],
+    ] as const)
+      assert.match(String((await ask(hub.port, path, { headers: { [name]: value } })).headers.location), /^\/hub\/login\?/, path)
 
   // Asked for more than the notebook may have, an administrator's yes does not make it more.
   for (const scope of [
@@ -144,6 +147,7 @@ test('rights that are filtered or fewer are not a way to more', async t => {
   const hub = await attackedHub(t)
   const root = await hub.token('root')
   await hub.token('alice')
+  assert.equal((await hub.api(root, 'POST', '/users/other', { admin: true })).status, 201)
   const with_ = async (...scopes: string[]) =>
     (await hub.api(root, 'POST', '/users/root/tokens', { scopes })).json.token as string
   const refused = async (token: string, method: string, path: string, body?: unknown) => {
@@ -152,15 +156,15 @@ test('rights that are filtered or fewer are not a way to more', async t => {
   }
   const users = await with_('admin:users')
   await refused(users, 'PATCH', '/users/alice', { admin: true })
-  await refused(users, 'PATCH', '/users/root', { admin: false })
-  await refused(users, 'PATCH', '/users/root', { name: 'r' })
+  await refused(users, 'PATCH', '/users/other', { admin: false })
+  await refused(users, 'PATCH', '/users/other', { name: 'r' })
   await refused(users, 'POST', '/users', { usernames: ['n'], admin: true })
   await refused(users, 'POST', '/users/n', { admin: true })
-  await refused(users, 'DELETE', '/users/root')
+  await refused(users, 'DELETE', '/users/other')
   const alice = await with_('admin:users!user=alice')
   await refused(alice, 'POST', '/users', { usernames: ['n'] })
   await refused(alice, 'POST', '/users/n')
-  await refused(alice, 'GET', '/users/root')
+  await refused(alice, 'GET', '/users/other')
   const tokens = await with_('tokens')
   await refused(tokens, 'POST', '/users/root/server')
   // For oneself at most what one is; for another administrator it takes all rights.
@@ -395,7 +399,7 @@ test('a session that somebody else has begun is not the one that signs in', asyn
 
   // The victim's browser has what was planted there.
   const cookie = `jupyterhub-session-id=${planted.session}; _xsrf=${planted.xsrf}; jupyterhub-hub-login=planted`
-  const body = new URLSearchParams({ username: 'alice', password: (await import('./hostile.ts')).password, _xsrf: planted.xsrf })
+  const body = new URLSearchParams({ username: 'alice', password, _xsrf: planted.xsrf })
   const headers = { cookie, 'content-type': 'application/x-www-form-urlencoded' }
   const { status, headers: answer } = await ask(hub.port, '/hub/login', { method: 'POST', headers, body: String(body) })
   assert.equal(status, 302)

@@ -130,7 +130,7 @@ export async function attackedHub(t: TestContext, text = config(), env: Record<s
     },
     async token(name, scopes = ['inherit']) {
       const body = { auth: { username: name, password }, scopes }
-      const { status, json } = await api('', 'POST', `/users/${name}/tokens`, body)
+      const { status, json } = await api('', 'POST', `/users/${encodeURIComponent(name)}/tokens`, body)
       assert.equal(status, 201, JSON.stringify(json))
       return json.token
     },
