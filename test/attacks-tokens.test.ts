@@ -352,6 +352,7 @@ test('a name that was given up takes no rights along, and leaves none behind', a
   const visit = await tokenFor(bob, env)
   const own = await hub.token('alice', ['servers!user=alice', 'access:servers!user=alice'])
   const all = await hub.token('alice')
+  const granted = await hub.token('root', ['servers!user=alice', 'access:servers!server=alice/'])
   assert.equal((await hub.api(root, 'DELETE', '/users/alice/server')).status, 204)
   assert.equal((await hub.api(root, 'PATCH', '/users/alice', { name: 'former' })).status, 200)
   assert.equal((await hub.api(root, 'POST', '/users/alice')).status, 201)
@@ -363,6 +364,8 @@ test('a name that was given up takes no rights along, and leaves none behind', a
     assert.doesNotMatch(JSON.stringify((await hub.api(token, 'GET', '/user')).json.scopes), /=alice/)
   }
   assert.equal((await hub.api(visit, 'GET', '/user')).status, 403)
+  assert.equal((await hub.api(granted, 'POST', '/users/alice/server')).status, 403)
+  assert.doesNotMatch(JSON.stringify((await hub.api(granted, 'GET', '/user')).json.scopes), /alice/)
 })
 
 test('a token in an address is none; a token in a header is no way to the pages', async t => {
