@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Attacked, attackedHub, password } from './hostile.ts'
@@ -416,4 +418,23 @@ test('a session that somebody else has begun is not the one that signs in', asyn
   const forged = { ...headers, cookie: `${victim}; _xsrf=${planted.xsrf}` }
   const form = String(new URLSearchParams({ _xsrf: planted.xsrf, scopes: 'all', expires: '1h' }))
   assert.equal((await ask(hub.port, '/hub/token', { method: 'POST', headers: forged, body: form })).status, 403)
+})
+
+test('whom the new config does not let in has nothing left: no session, no token, no code', async t => {
+  const hub = await attackedHub(t)
+  const { env, owner: alice } = await hub.notebook('alice')
+  const token = await hub.token('alice')
+  const issued = await tokenFor(alice, env)
+  const root = await hub.token('root')
+  await hub.api(root, 'POST', '/users/program')
+  const { json: program } = await hub.api(root, 'POST', '/users/program/tokens', {})
+  const file = join(hub.folder, 'hub.config.ts')
+  await writeFile(file, (await readFile(file, 'utf8')).replace('everyone: true', "users: ['bob']"))
+  const restarted = await hub.run('restart')
+  assert.equal(restarted.code, 0, restarted.output)
+  for (const one of [token, issued, env.JUPYTERHUB_API_TOKEN!]) assert.equal((await hub.api(one, 'GET', '/user')).status, 403)
+  assert.match((await alice.open('/hub/home')).path, /^\/hub\/login/)
+  assert.equal((await alice.signIn('alice', password)).reply.status, 403)
+  assert.equal((await hub.api('', 'POST', '/users/alice/tokens', { auth: { username: 'alice', password } })).status, 403)
+  for (const one of [root, program.token]) assert.equal((await hub.api(one, 'GET', '/user')).status, 200)
 })

@@ -112,9 +112,18 @@ test('a server’s token may tell of activity and open the server, nothing else'
   assert.equal(caller.name, 'alice')
 })
 
-test('who is blocked by the config has no tokens', async t => {
+test('whom the config does not let in any more has no tokens; an account that never signed in need not be named', async t => {
   const { users, tokens, folder } = await identityHub(t)
-  const { secret } = await tokens.create((await users.create('alice')).id, { kind: 'api' })
-  const blocked = await identityHub(t, { folder, access: { everyone: true, blocked: ['Alice'] } })
-  assert.equal(blocked.tokens.find(secret), undefined)
+  const identity = { authenticator: 'passwords', id: null }
+  const alice = await tokens.create((await users.create('alice', { identity })).id, { kind: 'api' })
+  const program = await tokens.create((await users.create('program')).id, { kind: 'api' })
+  const found = async (access: object) => {
+    const hub = await identityHub(t, { folder, access })
+    return [alice, program].map(({ secret }) => hub.tokens.find(secret)?.owner.name)
+  }
+  assert.deepEqual(await found({ everyone: true }), ['alice', 'program'])
+  assert.deepEqual(await found({ everyone: true, blocked: ['Alice', 'program'] }), [undefined, undefined])
+  assert.deepEqual(await found({ users: ['bob'] }), [undefined, 'program'])
+  assert.deepEqual(await found({ users: ['alice'] }), ['alice', 'program'])
+  assert.deepEqual(await found({}), [undefined, 'program'])
 })

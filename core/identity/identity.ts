@@ -1,6 +1,7 @@
 import type { Settings } from '../config/schema.ts'
 import { call, type Stager } from '../hooks.ts'
 import type { Log } from '../plugin.ts'
+import type { UserRecord } from '../store/records.ts'
 import type { Store } from '../store/store.ts'
 import { createAccess } from './access.ts'
 import { createLogins, decideAdmin, type Logins } from './logins.ts'
@@ -42,15 +43,17 @@ export function createIdentity({
   const authenticators = new Set(settings.authenticators.map(({ name }) => name))
 
   const users = createUsers({ store })
-  const tokens = createTokens({ store, users, isBlocked: ({ name }) => access.blocks(name) })
+  const admits = ({ id, name }: UserRecord) => access.admits(name, users.groups.of(id))
+  // Who has never signed in is an account that an admin made for a program: no rule need name it.
+  const isOut = (owner: UserRecord) => access.blocks(owner.name) || (owner.identity !== null && !admits(owner))
+  const tokens = createTokens({ store, users, isOut })
   const sessions = createSessions({
     store,
     users,
     base,
     url,
     lifetime: settings.timeouts.session,
-    admits: (owner, { authenticator }) =>
-      authenticators.has(authenticator) && access.admits(owner.name, users.groups.of(owner.id)),
+    admits: (owner, { authenticator }) => authenticators.has(authenticator) && admits(owner),
   })
   const xsrf = createXsrf({ secret, sessions, base, url })
   const logins = createLogins({

@@ -21,7 +21,7 @@ export interface Tokens {
         expires?: number | null
       },
   ): Promise<{ secret: string; record: TokenRecord }>
-  /** Who carries this secret? undefined for unknown, expired and revoked ones, and for users that are blocked. Notes its use. */
+  /** Who carries this secret? undefined for unknown, expired and revoked ones, and for users whom the config keeps out. Notes its use. */
   find(secret: string): { owner: UserRecord; record: TokenRecord } | undefined
   /** By the number in its id `a<number>`. */
   get(userId: string, number: number): TokenRecord | undefined
@@ -40,15 +40,15 @@ export interface Tokens {
 /** What every token may do, unless it inherits all: say whose it is. */
 export const identify = ['read:users:name!user', 'read:users:groups!user'] as const
 
-/** `isBlocked` is asked at each use. */
+/** `isOut` is asked at each use. */
 export function createTokens({
   store,
   users,
-  isBlocked = () => false,
+  isOut = () => false,
 }: {
   store: Store
   users: Users
-  isBlocked?: (owner: UserRecord) => boolean
+  isOut?: (owner: UserRecord) => boolean
 }): Tokens {
   let last = 0
   for (const { tokens } of store.byId.values()) for (const { id } of tokens) last = Math.max(last, id)
@@ -107,7 +107,7 @@ export function createTokens({
     },
     find(secret) {
       const found = store.byToken.get(fingerprint(secret))
-      if (!found || !isAlive(found.record) || isBlocked(found.owner)) return undefined
+      if (!found || !isAlive(found.record) || isOut(found.owner)) return undefined
       users.used(found.owner.id, found.record.id, new Date())
       return found
     },

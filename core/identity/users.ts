@@ -178,19 +178,3 @@ export function createUsers({ store }: { store: Store }): Users {
     flush: activity.flush,
   }
 }
-
-const emptyServer = (name: string): ServerRecord => ({
-  name,
-  displayName: null,
-  created: new Date().toISOString(),
-  started: null,
-  lastActivity: null,
-  profile: null,
-  choices: {},
-  userOptions: {},
-  intent: 'stopped',
-  generation: null,
-  handle: null,
-  ready: false,
-  failure: null,
-})

@@ -8,7 +8,7 @@ import type { Users } from '../identity/users.ts'
 import type { Metrics } from '../metrics.ts'
 import { clientId, labelKeys, serverPath } from '../names.ts'
 import type { Cause, Choices, Context, Handle, Log, Plugin, Profile, Route, Status, Stop, StopReason } from '../plugin.ts'
-import type { ServerRecord, UserRecord } from '../store/records.ts'
+import { emptyServer, type ServerRecord, type UserRecord } from '../store/records.ts'
 import { answers } from './answers.ts'
 import { causeOf, failure, isOwnExit } from './cause.ts'
 import type { Routes } from './routes.ts'
@@ -54,20 +54,6 @@ export interface Life extends Server {
   readonly route: Route | undefined
 }
 
-const stopped: Omit<ServerRecord, 'name' | 'created'> = {
-  displayName: null,
-  started: null,
-  lastActivity: null,
-  profile: null,
-  choices: {},
-  userOptions: {},
-  intent: 'stopped',
-  generation: null,
-  handle: null,
-  ready: false,
-  failure: null,
-}
-
 const interrupted: Cause = {
   code: 'missing',
   message: 'The hub was restarted while the server was starting.',
@@ -80,7 +66,7 @@ export function createLife(parts: LifeParts, ownerId: string, name: string): Lif
   const { timeouts } = settings
   const { name: plugin, spawner } = parts.spawner
   const lookAgain = spawner!.watch ? lookEvery.told : lookEvery.untold
-  const empty: ServerRecord = { name, created: new Date().toISOString(), ...stopped }
+  const empty = emptyServer(name)
 
   /** What is under way. Only one thing at a time is. */
   let doing: { kind: 'start' | 'stop'; cancel: AbortController; done: Promise<void> } | undefined

@@ -71,6 +71,23 @@ export const server = z.strictObject({
 })
 export type ServerRecord = z.infer<typeof server>
 
+/** A server that was never started. */
+export const emptyServer = (name: string): ServerRecord => ({
+  name,
+  displayName: null,
+  created: new Date().toISOString(),
+  started: null,
+  lastActivity: null,
+  profile: null,
+  choices: {},
+  userOptions: {},
+  intent: 'stopped',
+  generation: null,
+  handle: null,
+  ready: false,
+  failure: null,
+})
+
 export const user = z.strictObject({
   version: z.literal(version),
   /** Never re-used. */
