@@ -1,3 +1,4 @@
+import type { Audit } from '../audit.ts'
 import type { Settings } from '../config/schema.ts'
 import { call, type Stager } from '../hooks.ts'
 import type { Log } from '../plugin.ts'
@@ -26,6 +27,7 @@ export function createIdentity({
   base,
   url,
   stager,
+  audit,
   log,
   closing,
 }: {
@@ -34,6 +36,7 @@ export function createIdentity({
   base: string
   url: URL | undefined
   stager: Stager
+  audit: Audit
   log: Log
   closing: AbortSignal
 }): Parts {
@@ -41,11 +44,12 @@ export function createIdentity({
   const access = createAccess(settings.access)
   const authenticators = new Set(settings.authenticators.map(({ name }) => name))
 
-  const users = createUsers({ store })
-  const tokens = createTokens({ store, users, isBlocked: ({ name }) => access.blocks(name) })
+  const users = createUsers({ store, audit })
+  const tokens = createTokens({ store, users, audit, isBlocked: ({ name }) => access.blocks(name) })
   const sessions = createSessions({
     store,
     users,
+    audit,
     base,
     url,
     lifetime: settings.timeouts.session,
@@ -62,6 +66,7 @@ export function createIdentity({
     base,
     url,
     stage: (subject, act) => stager.run('login', subject, act, { log, signal: closing, after: 'background' }),
+    audit,
     ask: (plugin, hook, run) => call({ plugin, hook }, run, { log, signal: closing, deadline: settings.timeouts.hook }),
     log,
   })

@@ -3,6 +3,7 @@ import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import type { Core } from '../core.ts'
 import type { Plugin } from '../plugin.ts'
 import { addUsers, deleteUser, setAdmin, showAdmin } from './admin.tsx'
+import { showAudit } from './audit.tsx'
 import { dressed } from './dressed.ts'
 import type { WebEnv } from './environment.ts'
 import { errorPage, unknownPage } from './errors.tsx'
@@ -77,6 +78,7 @@ export function createWeb(core: Core): Hono<WebEnv> {
 
   // administration
   app.get(hub('admin'), navigated, visitor, showAdmin(core))
+  app.get(hub('admin/audit'), navigated, visitor, showAudit(core))
   app.post(hub('admin/users'), navigated, visitor, fields, addUsers(core))
   app.post(hub('admin/users/:user/admin'), navigated, visitor, fields, setAdmin(core))
   app.post(hub('admin/users/:user/delete'), navigated, visitor, fields, deleteUser(core))
