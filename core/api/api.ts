@@ -14,6 +14,7 @@ import { identify } from './credentials.ts'
 import type { ApiContext, Endpoint, RequestEnv } from './endpoint.ts'
 import { readHealth, readInfo, readMetrics, readVersion } from './hub.ts'
 import { exchangeCode } from './oauth.ts'
+import { openApi, type Routes } from './openapi.ts'
 import { followStart } from './progress.ts'
 import { addServer, changeServer, readServer, startServer, stopServer } from './servers.ts'
 import { addToken, introspect, listTokens, readToken, removeToken } from './tokens.ts'
@@ -22,12 +23,14 @@ import { addUser, addUsers, changeUser, listUsers, readSelf, readUser, removeUse
 const oneServer = { GET: readServer, POST: startServer, DELETE: stopServer }
 
 /** The REST API: every path, and what its methods do. All under `hub/api`. */
-export const routes: Readonly<Record<string, Readonly<Record<string, Endpoint>>>> = {
+export const routes: Routes = {
   '': { GET: readVersion },
   '/info': { GET: readInfo },
   '/health': { GET: readHealth, HEAD: readHealth },
   '/metrics': { GET: readMetrics },
 
+  // Open, as JupyterHub's own is: it tells nothing of this hub but what it is.
+  '/openapi.json': { GET: { access: 'everybody', run: ({ base }, c) => c.json(openApi(routes, base)) } },
   '/audit': { GET: listAudit },
 
   '/user': { GET: readSelf },

@@ -3,6 +3,7 @@ import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import type { Core } from '../core.ts'
 import type { Plugin } from '../plugin.ts'
 import { addUsers, deleteUser, setAdmin, showAdmin } from './admin.tsx'
+import { showApiDocs } from './api-docs.tsx'
 import { showAudit } from './audit.tsx'
 import { dressed } from './dressed.ts'
 import type { WebEnv } from './environment.ts'
@@ -41,6 +42,8 @@ export function createWeb(core: Core): Hono<WebEnv> {
   app.get(hub('static/:file'), asset)
   app.get(hub('error/:code'), errorPage(core))
   app.post(hub('security/csp-report'), cspReport(core))
+
+  app.get(hub('api-docs'), navigated, showApiDocs(core))
 
   // in and out
   app.get(hub('login'), navigated, showLogin(core))
