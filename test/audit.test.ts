@@ -233,8 +233,13 @@ test('audit: a start that fails or is cancelled, and a server that dies by itsel
   for (const server of hub.made.values())
     server.status = { state: 'gone', cause: { code: 'out-of-memory', message: 'It used too much memory.' } }
   const died = await trailOf(hub, async () => {
+    // Noticed in somebody's request, and not their doing.
+    const notice = () => {
+      hub.core.audit.by({ kind: 'user', name: 'bob' })
+      return hub.core.servers.check(server)
+    }
     const server = hub.core.servers.get(hub.core.users.get('bob')!, '')!
-    await hub.core.servers.check(server)
+    await hub.core.audit.during({ address: '192.0.2.9', changes: true }, notice)
     await server.settled()
   })
   assert.deepEqual(
@@ -351,6 +356,6 @@ test('audit: the page shows it to who may read it, with what was typed as text',
   assert.match(text, /192\.0\.2\.1/)
   assert.match(text, /<option value="sign-in">/)
   assert.match(await (await get('ada', '?action=server.crash')).text(), /Nothing found/)
-  assert.match(await (await get('ada', '?user=bob&action=user.create')).text(), /authenticator/)
+  assert.match(await (await get('ada', '?user=bob&action=user.create')).text(), /admin false/)
   assert.equal((await get('ada', '?from=nonsense&page=-1&action=%00')).status, 200)
 })

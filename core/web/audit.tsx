@@ -99,16 +99,19 @@ export const showAudit = (core: Core) =>
   }
 
 function Line({ entry: { time, actor, address, action, target, result, details } }: { entry: AuditEntry }) {
-  const pairs = (from: object) => Object.entries(from).map(([key, value]) => `${key} ${value === '' ? '(default)' : value}`)
+  const pairs = (from: object) =>
+    Object.entries(from).flatMap(([key, value]) => (value === null ? [] : `${key} ${value === '' ? '(default)' : value}`))
   return (
     <tr>
       <th scope="row">
         <time datetime={time}>{time.slice(0, 19).replace('T', ' ')}</time>
       </th>
       <td data-label="Who">
-        {actor ? actor.name : <span class="muted">{address === null ? 'the hub itself' : 'nobody signed in'}</span>}
-        {actor && actor.kind !== 'user' && <span class="muted"> ({actor.kind})</span>}
-        {address !== null && <span class="muted block">{address}</span>}
+        <div>
+          {actor ? actor.name : <span class="muted">{address === null ? 'the hub itself' : 'nobody signed in'}</span>}
+          {actor && actor.kind !== 'user' && <span class="muted"> ({actor.kind})</span>}
+          {address !== null && <span class="muted block">{address}</span>}
+        </div>
       </td>
       <td data-label="Action">
         {action} {result !== 'success' && <span class="badge">{result}</span>}
