@@ -1,3 +1,4 @@
+import type { Audit } from './audit.ts'
 import type { Settings } from './config/schema.ts'
 import type { Logins } from './identity/logins.ts'
 import type { Sessions } from './identity/sessions.ts'
@@ -25,6 +26,7 @@ export interface Core {
   oauth: OAuthProvider
   servers: Servers
   metrics: Metrics
+  audit: Audit
   /** In config order, each once. */
   plugins: readonly Plugin[]
   /** When the hub began to shut down; pages say so and streams end. */

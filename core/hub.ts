@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { getRequestListener } from '@hono/node-server'
 import { Hono } from 'hono'
 import { createApi } from './api/api.ts'
+import { type Audit, createAudit, unrecorded } from './audit.ts'
 import type { LoadedConfig } from './config/load.ts'
 import type { Settings } from './config/schema.ts'
 import type { Core } from './core.ts'
@@ -56,6 +57,7 @@ export function createHub({ settings, plugins, dataFolder }: LoadedConfig, { log
   const closing = control.signal
   const closers: Close[] = []
   let drain: (ms: number) => Promise<void> = async () => {}
+  let audit: Audit = unrecorded
   const metrics = createMetrics()
   const url = settings.url === undefined ? undefined : new URL(settings.url.replace(/\/*$/, '/'))
   const base = url?.pathname ?? '/'
@@ -66,17 +68,20 @@ export function createHub({ settings, plugins, dataFolder }: LoadedConfig, { log
     const up = metrics.startup.startTimer()
     closers.push(await lock(dataFolder, { wait, signal }))
     const store = await openStore(dataFolder)
+    audit = createAudit(dataFolder, { ...settings.audit, log })
+    closers.push(audit.flush)
     const reach = await reachOf(settings.spawner, options)
     const address = `http://${settings.hub.host ?? reach.host}:${settings.hub.port}`
     const hub = { id: store.hub.data.id, base, url, address }
 
     const stager = createStager([...draft(settings.networks, settings.mounts), ...plugins], settings.timeouts.hook, metrics)
-    const identity = createIdentity({ store, settings, base, url, stager, log, closing })
+    const identity = createIdentity({ store, settings, base, url, stager, audit, log, closing })
     closers.push(() => identity.users.flush())
     await identity.settle()
     const oauth = createOAuthProvider({
       users: identity.users,
       tokens: identity.tokens,
+      audit,
       base,
       lifetime: settings.timeouts.session,
     })
@@ -92,11 +97,12 @@ export function createHub({ settings, plugins, dataFolder }: LoadedConfig, { log
       routes,
       stager,
       metrics,
+      audit,
       log,
       closing,
     })
     drain = servers.drain
-    const core: Core = { settings, log, base, url, ...identity, oauth, servers, metrics, plugins, closing }
+    const core: Core = { settings, log, base, url, ...identity, oauth, servers, metrics, audit, plugins, closing }
 
     for (const plugin of plugins) {
       if (!plugin.setup) continue
@@ -154,12 +160,12 @@ export function createHub({ settings, plugins, dataFolder }: LoadedConfig, { log
           plugin ? `${name} has no verb "${verb}". It has: ${verbs.join(', ') || 'none'}.` : `There is no plugin "${name}".`,
         )
       }
-      return (
-        (await call({ plugin: name, hook: `command ${verb}` }, ctx => command.run(args, ctx), {
-          ...options,
-          deadline: 600_000,
-        })) ?? ''
-      )
+      const carryOut = () => {
+        audit.by({ kind: 'command', name: `${name} ${verb}` })
+        const who = { plugin: name, hook: `command ${verb}` }
+        return call(who, ctx => command.run(args, ctx), { ...options, deadline: 600_000 })
+      }
+      return (await audit.during({ address: null, changes: true }, carryOut)) ?? ''
     },
   }
 

@@ -72,9 +72,9 @@ function view({ users }: Core, server: Server): ServerView {
   }
 }
 
-/** Can other machines reach this hub? When the config says a public address, or the proxy does not keep to this machine. */
+/** Can other machines reach this hub? When the config says a public address, or the proxy does not keep to this machine, or stands behind others. */
 export function isPublic({ url, settings }: Core): boolean {
   const local = (host: string) => /^(localhost|127\.\d+\.\d+\.\d+|\[?::1\]?)$/.test(host)
   const { listens } = settings.proxy.proxy
-  return (url !== undefined && !local(url.hostname)) || listens === undefined || !local(listens.host)
+  return (url !== undefined && !local(url.hostname)) || listens === undefined || listens.proxied === true || !local(listens.host)
 }

@@ -427,7 +427,12 @@ export interface Proxy {
   /** Called once in the hub process before any other, with where the front's route API is. */
   connect?(api: RouteApi): void
   /** The address the public reaches, as far as it is known before anything listens: for messages and for what may not run on a public address. */
-  readonly listens?: { host: string; port: number; tls: boolean }
+  readonly listens?: {
+    host: string
+    port: number
+    tls: boolean /** Proxies stand in front of it: it is reached at their address, too. */
+    proxied?: boolean
+  }
 }
 
 /** Where the front's route API listens, and the secret that opens it. */

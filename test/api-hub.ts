@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { Hono } from 'hono'
 import { createApi } from '../core/api/api.ts'
+import { createAudit } from '../core/audit.ts'
 import { config } from '../core/config/schema.ts'
 import type { Core } from '../core/core.ts'
 import { HubError } from '../core/errors.ts'
@@ -103,10 +104,11 @@ export async function apiHub(
   const base = address?.pathname ?? '/'
   const store = await openStore(folder)
   const metrics = createMetrics()
+  const audit = createAudit(folder, { ...settings.audit, log: silent })
   const stager = createStager([...settings.authenticators, ...plugins], settings.timeouts.hook, metrics)
   const closing = control.signal
-  const identity = createIdentity({ store, settings, base, url: address, stager, log: silent, closing })
-  const oauth = createOAuthProvider({ users: identity.users, tokens: identity.tokens, base })
+  const identity = createIdentity({ store, settings, base, url: address, stager, audit, log: silent, closing })
+  const oauth = createOAuthProvider({ users: identity.users, tokens: identity.tokens, audit, base })
   const servers = createServers({
     hub: { id: store.hub.data.id, base, url: address, address: 'http://127.0.0.1:8081' },
     settings,
@@ -116,13 +118,15 @@ export async function apiHub(
     routes: createRoutes(proxy, silent, metrics, closing),
     stager,
     metrics,
+    audit,
     log: silent,
     closing,
   })
-  const core: Core = { settings, log: silent, base, url: address, ...identity, oauth, servers, metrics, plugins, closing }
+  const core: Core = { settings, log: silent, base, url: address, ...identity, oauth, servers, metrics, audit, plugins, closing }
   t.after(async () => {
     control.abort(new HubError('unavailable', 'The test is over.'))
     await Promise.all([...servers.active()].map(server => server.settled()))
+    await audit.flush()
     await rm(folder, { recursive: true, force: true })
   })
 
@@ -175,7 +179,7 @@ export async function apiHub(
     }
   }
 
-  return { ...running, hold, core, app, person, send, browser }
+  return { ...running, folder, hold, core, app, person, send, browser }
 }
 
 interface Sent {

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { unrecorded } from '../core/audit.ts'
 import { config } from '../core/config/schema.ts'
 import type { Core } from '../core/core.ts'
 import { HubError } from '../core/errors.ts'
@@ -115,6 +116,7 @@ export function fakeCore(
     base,
     url: options.url ? new URL(options.url) : undefined,
     metrics: createMetrics(),
+    audit: unrecorded,
     plugins,
     closing: closing.signal,
     calls,

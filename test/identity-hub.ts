@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { type Context, Hono } from 'hono'
+import { unrecorded } from '../core/audit.ts'
 import { type Config, config } from '../core/config/schema.ts'
 import { createStager } from '../core/hooks.ts'
 import { createIdentity } from '../core/identity/identity.ts'
@@ -51,7 +52,7 @@ export async function identityHub(t: TestContext, given: Given = {}) {
   const stager = createStager(plugins, settings.timeouts.hook, createMetrics())
   const store = await openStore(folder)
   const closing = new AbortController().signal
-  const identity = createIdentity({ store, settings, base, url, stager, log, closing })
+  const identity = createIdentity({ store, settings, base, url, stager, audit: unrecorded, log, closing })
 
   /** Let something happen within one request of a browser. */
   async function visit<T>(browser: Browser, path: string, act: (c: Context) => T | Promise<T>, init: RequestInit = {}) {

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { unrecorded } from '../core/audit.ts'
 import { config } from '../core/config/schema.ts'
 import { draft } from '../core/draft.ts'
 import { HubError } from '../core/errors.ts'
@@ -160,6 +161,7 @@ async function hubWith(t: TestContext, { hooks = {}, timeouts = {}, limits = {},
       routes: createRoutes(proxy, silent, metrics, control.signal),
       stager: createStager([...draft([], []), ...plugins], settings.timeouts.hook, metrics),
       metrics,
+      audit: unrecorded,
       log: silent,
       closing: control.signal,
     })

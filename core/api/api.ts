@@ -7,11 +7,14 @@ import type { Core } from '../core.ts'
 import { HubError, isHubError } from '../errors.ts'
 import { demand } from '../rights.ts'
 import { jupyterhubVersion } from '../version.ts'
+import { origin } from '../web/address.ts'
 import { noteActivity } from './activity.ts'
+import { listAudit } from './audit.ts'
 import { identify } from './credentials.ts'
 import type { ApiContext, Endpoint, RequestEnv } from './endpoint.ts'
 import { readHealth, readInfo, readMetrics, readVersion } from './hub.ts'
 import { exchangeCode } from './oauth.ts'
+import { openApi, type Routes } from './openapi.ts'
 import { followStart } from './progress.ts'
 import { addServer, changeServer, readServer, startServer, stopServer } from './servers.ts'
 import { addToken, introspect, listTokens, readToken, removeToken } from './tokens.ts'
@@ -20,11 +23,15 @@ import { addUser, addUsers, changeUser, listUsers, readSelf, readUser, removeUse
 const oneServer = { GET: readServer, POST: startServer, DELETE: stopServer }
 
 /** The REST API: every path, and what its methods do. All under `hub/api`. */
-export const routes: Readonly<Record<string, Readonly<Record<string, Endpoint>>>> = {
+export const routes: Routes = {
   '': { GET: readVersion },
   '/info': { GET: readInfo },
   '/health': { GET: readHealth, HEAD: readHealth },
   '/metrics': { GET: readMetrics },
+
+  // Open, as JupyterHub's own is: it tells nothing of this hub but what it is.
+  '/openapi.json': { GET: { access: 'everybody', run: ({ base }, c) => c.json(openApi(routes, base)) } },
+  '/audit': { GET: listAudit },
 
   '/user': { GET: readSelf },
   '/users': { GET: listUsers, POST: addUsers },
@@ -89,6 +96,10 @@ async function admit(core: Core, c: ApiContext, path: string, access: Endpoint['
   await identify(core, c)
   if (access === 'callers') return
   const caller = c.get('caller')
+  if ('all' in access) {
+    for (const scope of access.all) demand(caller, [scope])
+    return
+  }
   if ('partly' in access) {
     if (!access.partly.some(scope => caller.holds(scope))) demand(caller, access.partly)
     return
@@ -103,7 +114,7 @@ const dress = (core: Core) =>
   async function dress(c: ApiContext, next: () => Promise<void>): Promise<void> {
     const began = performance.now()
     c.set('log', core.log)
-    await next()
+    await core.audit.during(origin(c), next)
     const labels = { method: c.req.method, handler: routePath(c), code: String(c.res.status) }
     core.metrics.request.observe(labels, (performance.now() - began) / 1000)
     const missing = ([name, value]: [string, string]) => c.res.headers.has(name) || c.res.headers.set(name, value)

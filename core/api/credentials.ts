@@ -21,7 +21,9 @@ export async function identify(core: Core, c: ApiContext): Promise<void> {
   c.set('owner', owner)
   c.set('token', token)
   c.set('session', session)
-  c.set('caller', core.tokens.caller(owner, token))
+  const caller = core.tokens.caller(owner, token)
+  core.audit.by(caller)
+  c.set('caller', caller)
 }
 
 export const unknownCaller = () => new HubError('denied', 'Missing or invalid credentials.')

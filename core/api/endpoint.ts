@@ -22,9 +22,11 @@ export interface Endpoint {
   /**
    * Who may call it: everybody, also without credentials; every caller; a caller who holds any of these scopes for the user
    * and server that the path names, or for everything when it names none. `partly`: one for anything is enough, and `run`
-   * leaves out what the caller may not see.
+   * leaves out what the caller may not see. `all`: each of these scopes, for everything.
    */
-  access: 'everybody' | 'callers' | readonly string[] | { partly: readonly string[] }
+  access: 'everybody' | 'callers' | readonly string[] | { partly: readonly string[] } | { all: readonly string[] }
+  /** What the query may hold; undefined: nothing. */
+  query?: z.ZodObject
   /** Undefined: a body is not read. */
   body?: z.ZodType
   run(core: Core, c: ApiContext): Awaitable<Response>

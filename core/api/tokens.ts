@@ -46,6 +46,7 @@ export const addToken = withBody(
     .optional(),
   async (core, c, body) => {
     const caller = body?.auth ? await signIn(core, c, body.auth) : await credentials(core, c)
+    core.audit.by(caller)
     demand(caller, ['tokens'], { user: c.req.param('user') ?? '' })
     const user = namedUser(core, c)
     const own = caller.user?.name === user.name

@@ -4,7 +4,7 @@ import { HubError, isHubError } from '../errors.ts'
 import { scopesOf } from '../identity/roles.ts'
 import { normalizeUsername } from '../names.ts'
 import type { Caller } from '../plugin.ts'
-import { missing } from '../rights.ts'
+import { missing, refuse } from '../rights.ts'
 import type { UserRecord } from '../store/records.ts'
 import { type ApiContext, type Endpoint, nameField, withBody } from './endpoint.ts'
 import { isActive, userModel } from './models.ts'
@@ -145,7 +145,7 @@ export function namedUser(core: Core, c: ApiContext): UserRecord {
  */
 export function demandAdmin(caller: Caller): void {
   if (scopesOf('admin').every(scope => caller.allows(scope))) return
-  throw new HubError('denied', 'Only administrators, with all their rights, can make administrators or change them.')
+  refuse('admin', 'Only administrators, with all their rights, can make administrators or change them.')
 }
 
 /** `0` and `false` are false, everything else is true. */

@@ -130,6 +130,15 @@ export const config = z.strictObject({
   data: z.string().min(1).default('data'),
   /** Everything that fills no role: hooks, jobs, pages, verbs. */
   plugins: z.array(plugin()).default([]),
+  /** The trail of who did what, `audit.jsonl` in the data folder. */
+  audit: z
+    .strictObject({
+      /** Of one file; a full one is put aside. */
+      size: size().prefault('10M'),
+      /** How many are kept; the oldest is removed. */
+      files: z.int().positive().max(1000).default(10),
+    })
+    .prefault({}),
   log: z
     .strictObject({
       level: z.enum(['debug', 'info', 'warn', 'error']).default('info'),

@@ -20,8 +20,7 @@ export function cookieValues(c: Context, name: string): string[] {
 }
 
 /**
- * Did the browser come by https? The config says so, or `X-Forwarded-Proto`, which may be trusted: only the front can reach
- * the hub's pages, and it writes all `X-Forwarded-*` anew.
+ * Did the browser come by https? The config says so, or `X-Forwarded-Proto`, which is the front's word: see front-door.ts.
  */
 export function isSecure(c: Context, url: URL | undefined): boolean {
   if (url) return url.protocol === 'https:'

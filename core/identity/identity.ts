@@ -1,3 +1,4 @@
+import type { Audit } from '../audit.ts'
 import type { Settings } from '../config/schema.ts'
 import { call, type Stager } from '../hooks.ts'
 import type { Log } from '../plugin.ts'
@@ -27,6 +28,7 @@ export function createIdentity({
   base,
   url,
   stager,
+  audit,
   log,
   closing,
 }: {
@@ -35,6 +37,7 @@ export function createIdentity({
   base: string
   url: URL | undefined
   stager: Stager
+  audit: Audit
   log: Log
   closing: AbortSignal
 }): Parts {
@@ -42,14 +45,15 @@ export function createIdentity({
   const access = createAccess(settings.access)
   const authenticators = new Set(settings.authenticators.map(({ name }) => name))
 
-  const users = createUsers({ store })
+  const users = createUsers({ store, audit })
   const admits = ({ id, name }: UserRecord) => access.admits(name, users.groups.of(id))
   // Who has never signed in is an account that an admin made for a program: no rule need name it.
   const isOut = (owner: UserRecord) => access.blocks(owner.name) || (owner.identity !== null && !admits(owner))
-  const tokens = createTokens({ store, users, isOut })
+  const tokens = createTokens({ store, users, audit, isOut })
   const sessions = createSessions({
     store,
     users,
+    audit,
     base,
     url,
     lifetime: settings.timeouts.session,
@@ -65,6 +69,7 @@ export function createIdentity({
     base,
     url,
     stage: (subject, act) => stager.run('login', subject, act, { log, signal: closing, after: 'background' }),
+    audit,
     ask: (plugin, hook, run) => call({ plugin, hook }, run, { log, signal: closing, deadline: settings.timeouts.hook }),
     log,
   })

@@ -1,4 +1,5 @@
 import type { Context as Request } from 'hono'
+import type { Audit } from '../audit.ts'
 import type { Settings } from '../config/schema.ts'
 import { HubError, isHubError } from '../errors.ts'
 import { normalizeUsername } from '../names.ts'
@@ -53,12 +54,25 @@ export interface LoginsParts {
   stage(subject: Login, act: () => Promise<void>): Promise<void>
   /** Call into an authenticator, with a deadline. */
   ask<T>(plugin: string, hook: string, run: (ctx: Context) => Awaitable<T>): Promise<T>
+  audit: Audit
   log: Log
 }
 
 const wrong = { ok: false, reason: 'wrong', message: 'Wrong user name or password.' } as const
 
-export function createLogins({ settings, secret, users, sessions, access, base, url, stage, ask, log }: LoginsParts): Logins {
+export function createLogins({
+  settings,
+  secret,
+  users,
+  sessions,
+  access,
+  base,
+  url,
+  stage,
+  ask,
+  audit,
+  log,
+}: LoginsParts): Logins {
   const methods = settings.authenticators.map(plugin => {
     const { kind, label } = plugin.authenticator
     return { plugin, kind, label }
@@ -104,6 +118,19 @@ export function createLogins({ settings, secret, users, sessions, access, base, 
       log.info('a sign-in was refused', { ...about, why: error.message })
       return { ok: false, reason: 'denied', message: error.message }
     }
+  }
+
+  /** One line for each decision; who has to wait has not had one. */
+  function note(result: LoginResult, claimed: string | undefined, authenticator: string, address: string): void {
+    if (!result.ok && result.reason === 'wait') return
+    audit.record({
+      action: 'sign-in',
+      actor: result.ok ? { kind: 'user', name: result.user.name } : null,
+      address,
+      target: { user: result.ok ? result.user.name : claimed },
+      result: result.ok ? 'success' : result.reason === 'unavailable' ? 'failed' : 'denied',
+      details: { authenticator, ...(!result.ok && { why: result.reason }) },
+    })
   }
 
   /** The access rules, then the user as they are now. */
@@ -174,6 +201,7 @@ export function createLogins({ settings, secret, users, sessions, access, base, 
       const canBe = user !== undefined && password !== '' && password.length <= 4096
       const check = (ctx: Context) => authenticator.check({ username: user!, password }, ctx)
       const result = canBe ? await enter(name, address, async () => ask(name, 'authenticator.check', check)) : wrong
+      note(result, user ?? username, name, address)
       done(result.ok ? 'right' : result.reason === 'wrong' ? 'wrong' : 'undecided')
       if (result === wrong) log.info('a sign-in failed', { name: username.slice(0, 64), authenticator: name, address })
       return result
@@ -194,9 +222,13 @@ export function createLogins({ settings, secret, users, sessions, access, base, 
           'invalid',
           'This sign-in took too long, was used already, or was begun in another browser. Sign in again.',
         )
-      const result = await enter(name, address, async () =>
-        ask(name, 'authenticator.finish', ctx => authenticator.finish({ callback, query }, ctx)),
-      )
+      let claimed: string | undefined
+      const result = await enter(name, address, async () => {
+        const identity = await ask(name, 'authenticator.finish', ctx => authenticator.finish({ callback, query }, ctx))
+        if (typeof identity?.name === 'string') claimed = identity.name
+        return identity
+      })
+      note(result, claimed, name, address)
       if (result !== wrong) return { ...result, next }
       return { ok: false, reason: 'denied', message: 'The sign-in was refused there, or given up.', next }
     },
@@ -210,7 +242,7 @@ export function createLogins({ settings, secret, users, sessions, access, base, 
       const age = performance.now() - (answered.get(user.id) ?? Number.NEGATIVE_INFINITY)
       if (!found.refresh || age < settings.timeouts.refresh) return true
       const key = `${authenticator} ${user.id}`
-      const running = asking.get(key) ?? askAgain(user, authenticator).finally(() => asking.delete(key))
+      const running = asking.get(key) ?? audit.byItself(() => askAgain(user, authenticator)).finally(() => asking.delete(key))
       asking.set(key, running)
       return running
     },

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { Context } from 'hono'
+import { type Audit, unrecorded } from '../audit.ts'
 import type { SessionRecord, UserRecord } from '../store/records.ts'
 import type { Store } from '../store/store.ts'
 import { cookieNames, cookieValues, setHubCookie } from './cookies.ts'
@@ -28,6 +29,7 @@ const most = 100
 export function createSessions({
   store,
   users,
+  audit = unrecorded,
   base,
   url,
   lifetime,
@@ -35,6 +37,7 @@ export function createSessions({
 }: {
   store: Store
   users: Users
+  audit?: Audit
   base: string
   url: URL | undefined
   lifetime: number
@@ -90,9 +93,16 @@ export function createSessions({
       setHubCookie(c, cookieNames.session, '', { path: base, url, maxAge: 0 })
       setHubCookie(c, cookieNames.xsrf, '', { path: hub, url, maxAge: 0 })
       setHubCookie(c, cookieNames.services, '', { path: `${base}services`, url, maxAge: 0 })
-      return found && store.byId.get(found.owner.id)
+      const owner = found && store.byId.get(found.owner.id)
+      if (owner) audit.record({ action: 'sign-out', actor: { kind: 'user', name: owner.name }, target: { user: owner.name } })
+      return owner
     },
-    closeAll: async userId => void (await end(userId, () => true)),
+    async closeAll(userId) {
+      const { sessions = [], name } = store.byId.get(userId) ?? {}
+      await end(userId, () => true)
+      if (sessions.length > 0)
+        audit.record({ action: 'sign-out', target: { user: name }, details: { sessions: sessions.length } })
+    },
     sessionId(c) {
       const own = find(c)?.record.sessionId
       const now = changed.get(c)

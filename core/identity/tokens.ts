@@ -1,3 +1,4 @@
+import { type Audit, unrecorded } from '../audit.ts'
 import { HubError } from '../errors.ts'
 import type { Caller } from '../plugin.ts'
 import type { TokenRecord, UserRecord } from '../store/records.ts'
@@ -44,10 +45,12 @@ export const identify = ['read:users:name!user', 'read:users:groups!user'] as co
 export function createTokens({
   store,
   users,
+  audit = unrecorded,
   isOut = () => false,
 }: {
   store: Store
   users: Users
+  audit?: Audit
   isOut?: (owner: UserRecord) => boolean
 }): Tokens {
   let last = 0
@@ -57,6 +60,8 @@ export function createTokens({
     const user = store.byName.get(name)
     return user ? users.groups.of(user.id) : []
   }
+
+  const nameOf = (userId: string) => store.byId.get(userId)?.name ?? ''
 
   const userScopes: Tokens['userScopes'] = owner => expand(rolesOf(owner).flatMap(scopesOf), { owner: owner.name })
 
@@ -68,15 +73,14 @@ export function createTokens({
     return intersect(expand(raw, { owner: owner.name }), held, groupsOf)
   }
 
-  const revoke: Tokens['revoke'] = async (userId, matches) => {
-    let count = 0
-    if (!store.byId.has(userId)) return count
+  async function take(userId: string, matches: (token: TokenRecord) => boolean): Promise<TokenRecord[]> {
+    let taken: TokenRecord[] = []
+    if (!store.byId.has(userId)) return taken
     await users.update(userId, draft => {
-      const kept = draft.tokens.filter(token => !matches(token))
-      count = draft.tokens.length - kept.length
-      draft.tokens = kept
+      taken = draft.tokens.filter(matches)
+      draft.tokens = draft.tokens.filter(token => !matches(token))
     })
-    return count
+    return taken
   }
 
   return {
@@ -103,6 +107,14 @@ export function createTokens({
           throw new HubError('denied', 'The session was closed.')
         draft.tokens = [...withRoom(draft.tokens.filter(isAlive), record), record]
       })
+      if (kind !== 'server')
+        audit.record({
+          action: 'token.create',
+          // A program hands in what its user has just agreed to in the browser.
+          ...(kind === 'oauth' && { actor: { kind: 'user', name: nameOf(userId) } }),
+          target: { user: nameOf(userId), token: `a${record.id}` },
+          details: { kind, scopes: record.scopes.join(' '), expires: record.expires, client: record.client },
+        })
       return { secret, record }
     },
     find(secret) {
@@ -112,11 +124,19 @@ export function createTokens({
       return found
     },
     get: (userId, number) => store.byId.get(userId)?.tokens.find(token => token.id === number && isAlive(token)),
-    revoke,
+    async revoke(userId, matches) {
+      const user = nameOf(userId)
+      const taken = await take(userId, matches)
+      // Those of servers come and go with them.
+      const told = taken.filter(({ kind }) => kind !== 'server').map(({ id }) => `a${id}`)
+      if (told.length > 0)
+        audit.record({ action: 'token.revoke', target: { user, token: told.join(' ') }, details: { count: told.length } })
+      return taken.length
+    },
     async revokeIssuedTo(client) {
       let count = 0
       for (const { id, tokens } of store.byId.values())
-        if (tokens.some(token => token.client === client)) count += await revoke(id, token => token.client === client)
+        if (tokens.some(token => token.client === client)) count += (await take(id, token => token.client === client)).length
       return count
     },
     scopes,

@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto'
+import { type Audit, unrecorded } from '../audit.ts'
 import { HubError } from '../errors.ts'
 import { normalizeUsername, slug } from '../names.ts'
 import type { User } from '../plugin.ts'
 import { identityKey } from '../store/lookups.ts'
-import { type GroupRecord, type ServerRecord, type UserRecord, version } from '../store/records.ts'
+import { emptyServer, type GroupRecord, type ServerRecord, type UserRecord, version } from '../store/records.ts'
 import type { Store } from '../store/store.ts'
 import { createActivity } from './activity.ts'
 import { createGroups, type Groups } from './groups.ts'
@@ -53,7 +54,7 @@ export interface Users {
 
 export type { GroupRecord, Groups }
 
-export function createUsers({ store }: { store: Store }): Users {
+export function createUsers({ store, audit = unrecorded }: { store: Store; audit?: Audit }): Users {
   const activity = createActivity(store)
   const groups = createGroups(store)
   /** Names and slugs of users that are being written down. */
@@ -96,14 +97,20 @@ export function createUsers({ store }: { store: Store }): Users {
     }
   }
 
-  const update: Users['update'] = (id, change) =>
-    store.update(id, draft => {
+  const update: Users['update'] = async (id, change) => {
+    const before = store.byId.get(id)?.admin
+    const updated = await store.update(id, draft => {
       const { name, slug, number } = draft
       const result = change(draft)
       if (draft.id !== id || draft.name !== name || draft.slug !== slug || draft.number !== number)
         throw new Error(`id, name, slug and number of ${name} cannot be changed by an update`)
       return result
     })
+    const { name, admin, adminBy } = updated
+    if (admin !== before)
+      audit.record({ action: 'user.admin', target: { user: name }, details: { admin, ...(adminBy && { by: adminBy }) } })
+    return updated
+  }
 
   return {
     get: name => store.byName.get(name),
@@ -117,7 +124,7 @@ export function createUsers({ store }: { store: Store }): Users {
     async create(name, { admin = false, identity = null, attributes = {} } = {}) {
       checkName(name)
       const slug = freeSlug(name)
-      return taking([`name ${name}`, `slug ${slug}`], () =>
+      const added = await taking([`name ${name}`, `slug ${slug}`], () =>
         store.add({
           version,
           id: randomBytes(8).toString('hex'),
@@ -134,6 +141,12 @@ export function createUsers({ store }: { store: Store }): Users {
           servers: [],
         }),
       )
+      audit.record({
+        action: 'user.create',
+        target: { user: name },
+        details: { admin, authenticator: identity?.authenticator ?? null },
+      })
+      return added
     },
     update,
     async rename(id, name) {
@@ -141,10 +154,12 @@ export function createUsers({ store }: { store: Store }): Users {
       if (!user) throw new HubError('missing', 'There is no such user.')
       if (user.name === name) return user
       checkName(name)
-      return taking([`name ${name}`], async () => {
+      const renamed = await taking([`name ${name}`], async () => {
         await forgetName(user.name)
         return store.update(id, draft => void (draft.name = name))
       })
+      audit.record({ action: 'user.rename', target: { user: user.name }, details: { to: name } })
+      return renamed
     },
     async remove(id) {
       const user = store.byId.get(id)
@@ -152,6 +167,7 @@ export function createUsers({ store }: { store: Store }): Users {
       await forgetName(user.name)
       await groups.set(id, [])
       await store.remove(id)
+      audit.record({ action: 'user.delete', target: { user: user.name } })
     },
     updateServer: (id, server, change) =>
       update(id, draft => {

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { type Audit, unrecorded } from '../audit.ts'
 import { isHubError } from '../errors.ts'
 import { roles, scopesOf } from '../identity/roles.ts'
 import { covers, coversAll, expand, intersect, isScope } from '../identity/scopes.ts'
@@ -41,11 +42,13 @@ export interface OAuthProvider {
 export function createOAuthProvider({
   users,
   tokens,
+  audit = unrecorded,
   base,
   lifetime = 14 * 86_400_000,
 }: {
   users: Users
   tokens: Tokens
+  audit?: Audit
   base: string
   lifetime?: number
 }): OAuthProvider {
@@ -119,8 +122,14 @@ export function createOAuthProvider({
       if (!scopes) return back({ error: 'invalid_scope', error_description: 'A scope is unknown or not allowed.' })
 
       const target = { user: client.owner.name, server: client.server }
-      if (!covers(tokens.userScopes(user), 'access:servers', target, groupsOf))
+      const note = (result: 'success' | 'denied') => {
+        if (client.owner.id === user.id) return
+        audit.record({ action: 'server.open', actor: { kind: 'user', name: user.name }, target, result })
+      }
+      if (!covers(tokens.userScopes(user), 'access:servers', target, groupsOf)) {
+        note('denied')
         return refuse(403, `You do not have permission to access ${client.description}.`)
+      }
       if (agreed === undefined && !needsNoConsent(user, client, scopes)) return { kind: 'confirm', client, scopes }
 
       const always: string[] = [...identify, client.accessScope]
@@ -132,6 +141,7 @@ export function createOAuthProvider({
         sessionId,
         challenge,
       })
+      note('success')
       return back({ code })
     },
 

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Audit } from '../audit.ts'
 import type { Settings } from '../config/schema.ts'
 import { HubError, messageOf } from '../errors.ts'
 import { attributionOf, call, type Stager } from '../hooks.ts'
@@ -34,6 +35,7 @@ export interface LifeParts {
   routes: Routes
   stager: Stager
   metrics: Metrics
+  audit: Audit
   log: Log
   closing: AbortSignal
 }
@@ -62,7 +64,7 @@ const interrupted: Cause = {
 
 /** One server of one user. Its record says what should be, and is durable before the engine is called; this makes it so. */
 export function createLife(parts: LifeParts, ownerId: string, name: string): Life {
-  const { hub, settings, users, tokens, routes, stager, metrics, closing } = parts
+  const { hub, settings, users, tokens, routes, stager, metrics, audit, closing } = parts
   const { timeouts } = settings
   const { name: plugin, spawner } = parts.spawner
   const lookAgain = spawner!.watch ? lookEvery.told : lookEvery.untold
@@ -87,6 +89,7 @@ export function createLife(parts: LifeParts, ownerId: string, name: string): Lif
   }
   const record = (): ServerRecord => users.byId(ownerId)?.servers.find(server => server.name === name) ?? empty
   const save = (change: (draft: ServerRecord) => void) => users.updateServer(ownerId, name, change)
+  const target = () => ({ user: users.byId(ownerId)?.name, server: name })
   const path = () => serverPath(hub.base, owner().name, name)
   const log = () => parts.log.with({ user: users.byId(ownerId)?.name, server: name })
 
@@ -218,6 +221,7 @@ export function createLife(parts: LifeParts, ownerId: string, name: string): Lif
       const cancelled = cancel.signal.aborted
       const cause: Cause = cancelled ? { code: 'cancelled', message: 'The start was cancelled.' } : causeOf(error)
       end({ status: cancelled ? 'cancelled' : 'failure' })
+      audit.record({ action: 'server.start', target: target(), result: 'failed', details: { cause: cause.code } })
       if (!cancelled)
         log().warn('server did not start', {
           ...attributionOf(error),
@@ -420,6 +424,8 @@ export function createLife(parts: LifeParts, ownerId: string, name: string): Lif
         if (doing || record().generation !== generation) return
         if (!found || found.status.state === 'gone') {
           const cause = found?.status.state === 'gone' ? found.status.cause : interrupted
+          const action = isOwnExit(cause) ? 'server.stop' : 'server.crash'
+          audit.record({ action, actor: null, address: null, target: target(), details: { cause: cause.code } })
           return await begin('stop', () => takeDown(cause.code === 'node-lost' ? 'lost' : 'exited', cause))
         }
         unknown = found.status.state === 'unknown'
@@ -464,6 +470,7 @@ export function createLife(parts: LifeParts, ownerId: string, name: string): Lif
   const becameReady = () => {
     const seconds = startLog && Math.round((performance.now() - startLog.begun) / 100) / 10
     startLog?.tell('ready', `Server ready at ${path()}`)
+    audit.record({ action: 'server.start', target: target(), details: { profile: record().profile } })
     log().info('server is running', { profile: record().profile, node, seconds })
   }
   return life

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { HubError, messageOf } from '../errors.ts'
+import { HubError, isHubError, messageOf } from '../errors.ts'
 import { call } from '../hooks.ts'
 import { isDisplayName, isServerName, labelKeys } from '../names.ts'
 import type { Caller, Cause, Close, Profile, StopReason } from '../plugin.ts'
@@ -55,7 +55,7 @@ export interface RunningServers extends Servers {
 }
 
 export function createServers(parts: LifeParts): RunningServers {
-  const { settings, users, routes, metrics, log, closing } = parts
+  const { settings, users, routes, metrics, audit, log, closing } = parts
   const { name: plugin, spawner } = parts.spawner
   const lives = new Map<string, Map<string, Life>>()
   const orphans = new Map<string, number>()
@@ -197,6 +197,11 @@ export function createServers(parts: LifeParts): RunningServers {
         log.info('server start requested', { user: user.name, server: name, profile: profile.name, by: by?.name ?? user.name })
         await life.start(complete, profile)
         return life
+      } catch (error) {
+        const why = isHubError(error) ? error.code : 'internal'
+        const result = why === 'denied' ? 'denied' : 'failed'
+        audit.record({ action: 'server.start', target: { user: user.name, server: name }, result, details: { why } })
+        throw error
       } finally {
         // Anybody may ask for any name: one that came to nothing is not remembered.
         if (life.idle && isNew(user, name)) lives.get(user.id)?.delete(name)
@@ -219,8 +224,15 @@ export function createServers(parts: LifeParts): RunningServers {
 
     async stop(user, name, reason, by) {
       const life = known(user, name)
-      if (!life.idle) log.info('server stop requested', { user: user.name, server: name, reason, by: by?.name })
-      await life.stop(reason)
+      if (life.idle) return
+      log.info('server stop requested', { user: user.name, server: name, reason, by: by?.name })
+      const note = (result: 'success' | 'failed') =>
+        audit.record({ action: 'server.stop', target: { user: user.name, server: name }, result, details: { reason } })
+      await life.stop(reason).catch(error => {
+        note('failed')
+        throw error
+      })
+      note('success')
     },
 
     async remove(user, name, by) {
@@ -228,6 +240,7 @@ export function createServers(parts: LifeParts): RunningServers {
       await servers.stop(user, name, 'deleted', by)
       await users.removeServer(user.id, name)
       lives.get(user.id)?.delete(name)
+      audit.record({ action: 'server.delete', target: { user: user.name, server: name } })
     },
 
     check: server => lifeOf(server.owner.id, server.record.name).seen(undefined),

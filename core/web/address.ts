@@ -23,6 +23,12 @@ export function clientAddress(c: Context): string {
   return first?.trim() || incoming?.socket?.remoteAddress || 'unknown'
 }
 
+/** Where a request comes from, and whether it may change something, for the audit trail. */
+export const origin = (c: Context) => ({
+  address: clientAddress(c),
+  changes: !['GET', 'HEAD', 'OPTIONS'].includes(c.req.method),
+})
+
 /** The address of one of the hub's pages, absolute, as a provider elsewhere needs it. */
 export function publicUrl(core: Core, c: PageContext, page: string): URL {
   if (core.url) return new URL(`hub/${page}`, core.url)

@@ -3,9 +3,10 @@ import type { Core } from '../core.ts'
 import { HubError, messageOf } from '../errors.ts'
 import { escapeSegment, normalizeUsername } from '../names.ts'
 import type { Caller } from '../plugin.ts'
-import { demand, missing } from '../rights.ts'
+import { demand, missing, refuse } from '../rights.ts'
 import type { UserRecord } from '../store/records.ts'
 import { withQuery } from './address.ts'
+import { mayReadAudit } from './audit.tsx'
 import { Actions, State, serverLabel } from './card.tsx'
 import type { PageContext } from './environment.ts'
 import { Ago, Alert, Hidden, page } from './layout.tsx'
@@ -96,7 +97,7 @@ function chosen(core: Core, c: PageContext, scopes: readonly string[]): UserReco
 
 /** The right to change users is not the right to make oneself an admin. */
 function demandAdmin(caller: Caller): void {
-  if (!caller.user?.admin) throw new HubError('denied', 'Only an admin can make, change or delete admins.')
+  if (!caller.user?.admin) refuse('admin', 'Only an admin can make, change or delete admins.')
 }
 
 const back = (core: Core, c: PageContext) =>
@@ -127,6 +128,11 @@ function adminPage(core: Core, c: PageContext, problem?: Child) {
     { title: 'Admin', status: problem ? 400 : 200 },
     <>
       <h1>Users and servers</h1>
+      {mayReadAudit(caller) && (
+        <p>
+          <a href={`${action}/audit`}>Who did what: the audit trail</a>
+        </p>
+      )}
       {problem && <Alert>{problem}</Alert>}
       <form class="row" method="get" action={action}>
         <label>

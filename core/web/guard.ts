@@ -7,7 +7,7 @@ import type { Core } from '../core.ts'
 import { HubError } from '../errors.ts'
 import type { UserRecord } from '../store/records.ts'
 import { jupyterhubVersion } from '../version.ts'
-import { sent, withQuery } from './address.ts'
+import { origin, sent, withQuery } from './address.ts'
 import type { PageContext, WebEnv } from './environment.ts'
 
 /** Around every response: the headers that all of them carry, a nonce for the page, an id for the log, the request's time. */
@@ -17,7 +17,7 @@ export const headers = (core: Core): MiddlewareHandler<WebEnv> =>
     c.set('nonce', randomBytes(18).toString('base64'))
     c.set('requestId', randomBytes(6).toString('hex'))
     c.set('log', core.log)
-    await next()
+    await core.audit.during(origin(c), next)
     const labels = { method: c.req.method, handler: routePath(c), code: String(c.res.status) }
     core.metrics.request.observe(labels, (performance.now() - began) / 1000)
     const common = {
@@ -91,7 +91,9 @@ export async function whoIs(core: Core, c: PageContext): Promise<UserRecord | un
 /** From here on the page knows its visitor, and what they may do. */
 export function greet(core: Core, c: PageContext, visitor: UserRecord): void {
   c.set('visitor', visitor)
-  c.set('caller', core.tokens.caller(visitor))
+  const caller = core.tokens.caller(visitor)
+  core.audit.by(caller)
+  c.set('caller', caller)
 }
 
 /** To the sign-in page and back here after it. Only for a GET: there is nothing to come back to otherwise. */

@@ -82,6 +82,9 @@ function tokensPage(core: Core, c: PageContext, secret?: string) {
     { title: 'Tokens' },
     <>
       <h1>Tokens</h1>
+      <p>
+        What programs can do with them: <a href={`${core.base}hub/api-docs`}>the REST API</a>
+      </p>
       <p>A token lets a program act in your name. Who has it can do what it allows, so give it to nobody else.</p>
       {secret && (
         <section class="panel made" aria-labelledby="made">

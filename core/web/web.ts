@@ -3,6 +3,8 @@ import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import type { Core } from '../core.ts'
 import type { Plugin } from '../plugin.ts'
 import { addUsers, deleteUser, setAdmin, showAdmin } from './admin.tsx'
+import { showApiDocs } from './api-docs.tsx'
+import { showAudit } from './audit.tsx'
 import { dressed } from './dressed.ts'
 import type { WebEnv } from './environment.ts'
 import { errorPage, unknownPage } from './errors.tsx'
@@ -41,6 +43,8 @@ export function createWeb(core: Core): Hono<WebEnv> {
   app.get(hub('error/:code'), errorPage(core))
   app.post(hub('security/csp-report'), cspReport(core))
 
+  app.get(hub('api-docs'), navigated, showApiDocs(core))
+
   // in and out
   app.get(hub('login'), navigated, showLogin(core))
   app.post(hub('login'), navigated, signIn(core))
@@ -77,6 +81,7 @@ export function createWeb(core: Core): Hono<WebEnv> {
 
   // administration
   app.get(hub('admin'), navigated, visitor, showAdmin(core))
+  app.get(hub('admin/audit'), navigated, visitor, showAudit(core))
   app.post(hub('admin/users'), navigated, visitor, fields, addUsers(core))
   app.post(hub('admin/users/:user/admin'), navigated, visitor, fields, setAdmin(core))
   app.post(hub('admin/users/:user/delete'), navigated, visitor, fields, deleteUser(core))

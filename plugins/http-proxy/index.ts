@@ -27,7 +27,8 @@ export type HttpProxyOptions = z.input<typeof schema>
 export const httpProxy = (options: HttpProxyOptions = {}) => {
   const { port, host, tls, trustedProxies, grace } = parseOptions('httpProxy', schema, options)
   const trust = typeof trustedProxies === 'number' ? trustedProxies : listOf(trustedProxies)
-  const listens = { host, port, tls: tls !== undefined }
+  const proxied = typeof trustedProxies === 'number' ? trustedProxies > 0 : trustedProxies.length > 0
+  const listens = { host, port, tls: tls !== undefined, proxied }
   let api: RouteApi | undefined
 
   return {
