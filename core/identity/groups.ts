@@ -2,13 +2,23 @@ import { HubError } from '../errors.ts'
 import type { GroupRecord } from '../store/records.ts'
 import type { Store } from '../store/store.ts'
 
+/** Users are named by their ids here. Whatever changes something is durable when it resolves. */
 export interface Groups {
   get(name: string): GroupRecord | undefined
+  /** In order of creation. */
   all(): Iterable<GroupRecord>
   /** Names of the groups that this user is in. */
   of(userId: string): readonly string[]
   /** Make the user a member of exactly these groups; missing ones are created. Throws `invalid` for what can be no group's name. */
   set(userId: string, groups: readonly string[]): Promise<void>
+  /** All of them or none, each with these members. Throws `conflict` when there is one already, `invalid` as `set`. */
+  create(names: readonly string[], users?: readonly string[]): Promise<GroupRecord[]>
+  /** Who is a member already stays one. Throws `missing` when there is no such group, as the following do. */
+  add(name: string, users: readonly string[]): Promise<GroupRecord>
+  remove(name: string, users: readonly string[]): Promise<GroupRecord>
+  /** In place of all properties that it had. */
+  setProperties(name: string, properties: GroupRecord['properties']): Promise<GroupRecord>
+  delete(name: string): Promise<void>
 }
 
 export function createGroups(store: Store): Groups {
@@ -34,14 +44,17 @@ export function createGroups(store: Store): Groups {
 
   const of: Groups['of'] = userId => lookUp().byUser.get(userId) ?? []
 
+  async function change(name: string, edit: (group: GroupRecord) => void): Promise<GroupRecord> {
+    const { groups } = await store.hub.update(draft => edit(named(draft.groups, name)))
+    return named(groups, name)
+  }
+
   return {
     get: name => lookUp().byName.get(name),
     all: () => store.hub.data.groups,
     of,
     async set(userId, groups) {
-      const wrong = groups.find(name => !isGroupName(name))
-      if (wrong !== undefined)
-        throw new HubError('invalid', `${JSON.stringify(wrong.slice(0, 64))} cannot be the name of a group.`)
+      checkNames(groups)
       const present = of(userId)
       if (present.length === new Set(groups).size && present.every(name => groups.includes(name))) return
       await store.hub.update(draft => {
@@ -55,9 +68,43 @@ export function createGroups(store: Store): Groups {
         for (const name of new Set(groups)) if (!known.has(name)) draft.groups.push({ name, properties: {}, users: [userId] })
       })
     },
+    async create(names, users = []) {
+      checkNames(names)
+      const wanted = new Set(names)
+      const { groups } = await store.hub.update(draft => {
+        const taken = draft.groups.find(({ name }) => wanted.has(name))
+        if (taken) throw new HubError('conflict', `There is a group ${taken.name} already.`)
+        for (const name of wanted) draft.groups.push({ name, properties: {}, users: [...new Set(users)] })
+      })
+      return groups.filter(({ name }) => wanted.has(name))
+    },
+    add: (name, users) => change(name, group => void (group.users = [...new Set([...group.users, ...users])])),
+    remove: (name, users) =>
+      change(name, group => {
+        const leaving = new Set(users)
+        group.users = group.users.filter(id => !leaving.has(id))
+      }),
+    setProperties: (name, properties) => change(name, group => void (group.properties = properties)),
+    async delete(name) {
+      await store.hub.update(draft => {
+        const gone = named(draft.groups, name)
+        draft.groups = draft.groups.filter(group => group !== gone)
+      })
+    },
   }
 }
 
 /** May a group be called so? Anything that is not empty, not over 255 bytes, and holds no control character. */
 export const isGroupName = (name: string) =>
   name.trim() !== '' && Buffer.byteLength(name) <= 255 && !/[\p{Cc}\p{Cs}\p{Zl}\p{Zp}]/u.test(name)
+
+function checkNames(names: readonly string[]): void {
+  const wrong = names.find(name => !isGroupName(name))
+  if (wrong !== undefined) throw new HubError('invalid', `${JSON.stringify(wrong.slice(0, 64))} cannot be the name of a group.`)
+}
+
+function named(groups: readonly GroupRecord[], name: string): GroupRecord {
+  const group = groups.find(group => group.name === name)
+  if (!group) throw new HubError('missing', 'There is no such group.')
+  return group
+}

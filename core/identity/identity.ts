@@ -2,8 +2,9 @@ import type { Settings } from '../config/schema.ts'
 import { call, type Stager } from '../hooks.ts'
 import type { Log } from '../plugin.ts'
 import type { Store } from '../store/store.ts'
-import { createAccess } from './access.ts'
+import { accessRules, createAccess } from './access.ts'
 import { createLogins, decideAdmin, type Logins } from './logins.ts'
+import { createRoles, type Roles } from './roles.ts'
 import { createSessions, type Sessions } from './sessions.ts'
 import { createTokens, type Tokens } from './tokens.ts'
 import { createUsers, type Users } from './users.ts'
@@ -11,11 +12,12 @@ import { createXsrf, type Xsrf } from './xsrf.ts'
 
 export interface Parts {
   users: Users
+  roles: Roles
   tokens: Tokens
   sessions: Sessions
   xsrf: Xsrf
   logins: Logins
-  /** Apply what the config says of admins to those who are users already. Once, before anybody is served. */
+  /** Apply what the config says of roles, and of admins to those who are users already. Once, before anybody is served. */
   settle(): Promise<void>
 }
 
@@ -38,11 +40,12 @@ export function createIdentity({
   closing: AbortSignal
 }): Parts {
   const { secret } = store.hub.data
-  const access = createAccess(settings.access)
+  const access = createAccess(accessRules(settings))
   const authenticators = new Set(settings.authenticators.map(({ name }) => name))
 
   const users = createUsers({ store })
-  const tokens = createTokens({ store, users, isBlocked: ({ name }) => access.blocks(name) })
+  const roles = createRoles({ store, users, settings })
+  const tokens = createTokens({ store, users, roles, isBlocked: ({ name }) => access.blocks(name) })
   const sessions = createSessions({
     store,
     users,
@@ -68,11 +71,13 @@ export function createIdentity({
 
   return {
     users,
+    roles,
     tokens,
     sessions,
     xsrf,
     logins,
     async settle() {
+      await roles.bind(log)
       for (const { id, name, adminBy } of users.all()) {
         const by = access.makesAdmin(name, users.groups.of(id)) ? 'access' : undefined
         // What an authenticator gave, it is asked about at the next sign-in.
