@@ -9,6 +9,7 @@ import { withQuery } from './address.ts'
 import { Actions, State, serverLabel } from './card.tsx'
 import type { PageContext } from './environment.ts'
 import { Ago, Alert, Hidden, page } from './layout.tsx'
+import { Sections } from './sections.tsx'
 
 const pageSize = 50
 
@@ -127,6 +128,7 @@ function adminPage(core: Core, c: PageContext, problem?: Child) {
     { title: 'Admin', status: problem ? 400 : 200 },
     <>
       <h1>Users and servers</h1>
+      <Sections core={core} c={c} />
       {problem && <Alert>{problem}</Alert>}
       <form class="row" method="get" action={action}>
         <label>
