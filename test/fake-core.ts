@@ -210,6 +210,7 @@ export function fakeCore(
       ofGroup: () => [],
       ofService: () => [],
       behind: user => core.roles.of(user),
+      meantBy: name => name,
       isScope,
       expand,
       bind: async () => {},

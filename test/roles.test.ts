@@ -117,6 +117,25 @@ test('config roles: whoever is renamed keeps the role, and the next of that name
   assert.ok(!allows(third, 'alicia', 'read:hub'))
 })
 
+test('config roles: an admin by role stays one when renamed, and the next of that name is none', async t => {
+  const given = { access: { users: ['x'] }, roles: [{ name: 'admin', users: ['root'] }] }
+  const first = await identityHub(t, given)
+  await first.settle()
+  await first.users.rename(first.users.get('root')!.id, 'groot')
+  await first.users.create('root')
+  const second = await identityHub(t, { ...given, folder: first.folder })
+  await second.settle()
+  assert.deepEqual(
+    [...second.users.all()].map(({ name, admin }) => [name, admin]),
+    [
+      ['groot', true],
+      ['root', false],
+    ],
+  )
+  await second.logins.password('passwords', { username: 'root', password: 'right' }, '127.0.0.1')
+  assert.equal(second.users.get('root')!.admin, false, 'nor by a sign-in')
+})
+
 test('config roles: user, token and server can have other scopes; a removed role gives nothing', async t => {
   const hub = await apiHub(t, {
     roles: [

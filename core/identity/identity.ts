@@ -2,7 +2,7 @@ import type { Settings } from '../config/schema.ts'
 import { call, type Stager } from '../hooks.ts'
 import type { Log } from '../plugin.ts'
 import type { Store } from '../store/store.ts'
-import { accessRules, createAccess } from './access.ts'
+import { type Access, accessRules, createAccess } from './access.ts'
 import { createLogins, decideAdmin, type Logins } from './logins.ts'
 import { createRoles, type Roles } from './roles.ts'
 import { createSessions, type Sessions } from './sessions.ts'
@@ -40,11 +40,16 @@ export function createIdentity({
   closing: AbortSignal
 }): Parts {
   const { secret } = store.hub.data
-  const access = createAccess(accessRules(settings))
   const authenticators = new Set(settings.authenticators.map(({ name }) => name))
 
   const users = createUsers({ store })
   const roles = createRoles({ store, users, settings })
+  const rules = createAccess(accessRules(settings))
+  const access: Access = {
+    ...rules,
+    makesAdmin: (name, groups) => !rules.blocks(name) && rules.makesAdmin(roles.meantBy(name) ?? '', groups),
+    admits: (name, groups) => rules.admits(name, groups) || access.makesAdmin(name, groups),
+  }
   const tokens = createTokens({ store, users, roles, isBlocked: ({ name }) => access.blocks(name) })
   const sessions = createSessions({
     store,

@@ -28,6 +28,8 @@ export interface Roles {
   ofService(name: string): string[]
   /** Names of all roles that the user's scopes come from: their own, and those of their groups. */
   behind(user: UserRecord): string[]
+  /** The name by which the config means whoever is called so now; undefined when it means another by this name. */
+  meantBy(name: string): string | undefined
   /** As in scopes.ts, and the config's custom scopes are known. */
   isScope(scope: string): boolean
   expand(scopes: Iterable<string>, holder?: Holder): Set<string>
@@ -142,6 +144,12 @@ export function createRoles({
           .filter(role => role !== 'admin'),
       ]),
     ],
+    meantBy(name) {
+      const id = users.get(name)?.id
+      const { named } = store.hub.data
+      const known = named.find(one => one.id === id)
+      return known ? known.name : named.some(one => one.name === name) ? undefined : name
+    },
     isScope: scope => isScope(scope, custom),
     expand: (scopes, holder) => expand(scopes, holder, custom),
     async bind(log) {
