@@ -2,7 +2,7 @@ import type { Core } from './core.ts'
 import { HubError } from './errors.ts'
 import { accessRules } from './identity/access.ts'
 import { defaultRoles } from './identity/roles.ts'
-import { coversAll } from './identity/scopes.ts'
+import { covers, coversAll } from './identity/scopes.ts'
 import type { Caller, ScopeTarget } from './plugin.ts'
 import type { UserRecord } from './store/records.ts'
 
@@ -40,14 +40,15 @@ export function demandMembership(core: Core, caller: Caller, group: string, user
   demandNoAdminGroup(core, caller, group)
   const groupsOf = (name: string) => core.users.groups.of(core.users.get(name)?.id ?? '')
   const { roles } = core
-  const reach = [...caller.scopes].flatMap(scope =>
-    scope.endsWith(`!group=${group}`) ? [scope.slice(0, scope.indexOf('!'))] : [],
-  )
+  // All that the caller may do, also by another token than this one.
+  const self = caller.user && core.users.byId(caller.user.id)
+  const mine = new Set([...caller.scopes, ...(self ? core.tokens.userScopes(self) : [])])
+  const reach = [...mine].flatMap(scope => (scope.endsWith(`!group=${group}`) ? [scope.slice(0, scope.indexOf('!'))] : []))
   for (const user of users) {
     const owner = { owner: user.name }
     const gained = roles.expand(roles.ofGroup(group).flatMap(roles.scopesOf), owner)
     const present = core.tokens.userScopes(user)
-    const reached = reach.some(scope => !aboutGroups.test(scope) && !caller.allows(scope, { user: user.name }))
+    const reached = reach.some(scope => !aboutGroups.test(scope) && !covers(mine, scope, { user: user.name }, groupsOf))
     const others = roles.behind(user).filter(role => role !== 'user')
     const more = reached ? roles.expand(others.flatMap(roles.scopesOf), owner) : new Set<string>()
     const mayGive = coversAll(new Set([...caller.scopes, ...present]), gained, groupsOf)

@@ -209,6 +209,8 @@ test('api groups: nobody gives by a membership what they do not hold, nor reache
   assert.equal(await add(clerk, 'open', 'alice'), 200)
   assert.equal((await hub.send('POST', '/users/alice/server', { token: clerk })).status, 201)
   assert.equal(await add(clerk, 'open', 'root'), 403, 'an administrator is out of reach')
+  const narrow = await hub.person('clerk', { scopes: ['groups!group=open'] })
+  assert.equal(await add(narrow, 'open', 'root'), 403, 'also by a token that has not the rights over members itself')
   assert.equal((await hub.send('POST', '/users/root/server', { token: clerk })).status, 404)
   assert.equal(await add(root, 'class', 'root', 'alice'), 200)
   // With groups alone, also an administrator’s own token gives no more than it holds.
