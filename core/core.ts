@@ -1,6 +1,7 @@
 import type { Audit } from './audit.ts'
 import type { Settings } from './config/schema.ts'
 import type { Logins } from './identity/logins.ts'
+import type { Roles } from './identity/roles.ts'
 import type { Sessions } from './identity/sessions.ts'
 import type { Tokens } from './identity/tokens.ts'
 import type { Users } from './identity/users.ts'
@@ -19,6 +20,7 @@ export interface Core {
   /** The public origin and prefix, if the config says it. */
   url: URL | undefined
   users: Users
+  roles: Roles
   tokens: Tokens
   sessions: Sessions
   xsrf: Xsrf

@@ -12,7 +12,7 @@ import { draft } from './draft.ts'
 import { HubError, messageOf } from './errors.ts'
 import { frontDoor } from './front-door.ts'
 import { call, createStager } from './hooks.ts'
-import { describeAccess } from './identity/access.ts'
+import { accessRules, describeAccess } from './identity/access.ts'
 import { createIdentity } from './identity/identity.ts'
 import type { Users } from './identity/users.ts'
 import { type NamedJob, runJobs } from './jobs.ts'
@@ -82,6 +82,7 @@ export function createHub({ settings, plugins, dataFolder }: LoadedConfig, { log
       users: identity.users,
       tokens: identity.tokens,
       audit,
+      roles: identity.roles,
       base,
       lifetime: settings.timeouts.session,
     })
@@ -136,7 +137,7 @@ export function createHub({ settings, plugins, dataFolder }: LoadedConfig, { log
     closers.push(await servers.watch())
     closers.push(runJobs([...coreJobs(settings, servers, identity.users, metrics), ...pluginJobs(plugins)], log, metrics))
     up()
-    log.info('who may sign in', { who: describeAccess(settings.access) })
+    log.info('who may sign in', { who: describeAccess(accessRules(settings)) })
     log.info('hub is up', { users: identity.users.count, servers: [...servers.active()].length, address })
   }
 

@@ -430,7 +430,8 @@ export interface Proxy {
   readonly listens?: {
     host: string
     port: number
-    tls: boolean /** Proxies stand in front of it: it is reached at their address, too. */
+    tls: boolean
+    /** Other proxies stand in front of it: it is reached at their addresses, too. */
     proxied?: boolean
   }
 }

@@ -1,6 +1,11 @@
 import { noteRefusal } from './audit.ts'
+import type { Core } from './core.ts'
 import { HubError } from './errors.ts'
+import { accessRules } from './identity/access.ts'
+import { defaultRoles } from './identity/roles.ts'
+import { covers, coversAll } from './identity/scopes.ts'
 import type { Caller, ScopeTarget } from './plugin.ts'
+import type { UserRecord } from './store/records.ts'
 
 /**
  * The caller must hold one of the scopes for the target. Who holds it for other targets learns `missing`, the same answer
@@ -20,4 +25,51 @@ export function refuse(needed: string, message: string): never {
 }
 
 /** One answer for what does not exist and for what must not be seen. */
-export const missing = () => new HubError('missing', 'There is no such user or server, or you may not see it.')
+export const missing = () => new HubError('missing', 'There is no such user, group or server, or you may not see it.')
+
+/**
+ * Only who may do everything may make somebody an administrator, or have a say over one: by `admin:users` alone one could
+ * make oneself an administrator.
+ */
+export function demandAdmin(caller: Caller): void {
+  if (isAdmin(caller)) return
+  refuse('admin', 'Only administrators, with all their rights, can make administrators or change them.')
+}
+
+const isAdmin = (caller: Caller) => defaultRoles.get('admin')!.scopes.every(scope => caller.allows(scope))
+
+/**
+ * Members get the roles of their group, and whoever has rights for a group's members gets them over one more. So nobody may
+ * add a member to whom that gives rights which they themselves do not hold, nor one who may do more than they and over whom
+ * they would gain rights. Who is in the admins' groups is for administrators to say.
+ */
+export function demandMembership(core: Core, caller: Caller, group: string, users: readonly UserRecord[]): void {
+  if (isAdmin(caller)) return
+  demandNoAdminGroup(core, caller, group)
+  const groupsOf = (name: string) => core.users.groups.of(core.users.get(name)?.id ?? '')
+  const { roles } = core
+  // All that the caller may do, also by another token than this one.
+  const self = caller.user && core.users.byId(caller.user.id)
+  const mine = new Set([...caller.scopes, ...(self ? core.tokens.userScopes(self) : [])])
+  const reach = [...mine].flatMap(scope => (scope.endsWith(`!group=${group}`) ? [scope.slice(0, scope.indexOf('!'))] : []))
+  for (const user of users) {
+    const owner = { owner: user.name }
+    const gained = roles.expand(roles.ofGroup(group).flatMap(roles.scopesOf), owner)
+    const present = core.tokens.userScopes(user)
+    const reached = reach.some(scope => !aboutGroups.test(scope) && !covers(mine, scope, { user: user.name }, groupsOf))
+    const others = roles.behind(user).filter(role => role !== 'user')
+    const more = reached ? roles.expand(others.flatMap(roles.scopesOf), owner) : new Set<string>()
+    const mayGive = coversAll(new Set([...caller.scopes, ...present]), gained, groupsOf)
+    const mayReach = coversAll(new Set([...caller.scopes, ...roles.expand(['self'], owner)]), more, groupsOf)
+    if (mayGive && mayReach) continue
+    refuse('groups', `You may not put ${user.name} into ${group}: that takes rights which you do not have.`)
+  }
+}
+
+/** Who leaves a group of admins, or loses it, is an admin no more. */
+export function demandNoAdminGroup({ settings }: Pick<Core, 'settings'>, caller: Caller, group: string): void {
+  if (accessRules(settings).adminGroups.includes(group)) demandAdmin(caller)
+}
+
+/** Scopes for a group that say nothing of its members' accounts and servers. */
+const aboutGroups = /^(admin:|read:|list:|delete:|read:roles:)?groups\b/

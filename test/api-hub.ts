@@ -8,7 +8,7 @@ import type { TestContext } from 'node:test'
 import { Hono } from 'hono'
 import { createApi } from '../core/api/api.ts'
 import { createAudit } from '../core/audit.ts'
-import { config } from '../core/config/schema.ts'
+import { type Config, config } from '../core/config/schema.ts'
 import type { Core } from '../core/core.ts'
 import { HubError } from '../core/errors.ts'
 import { createStager } from '../core/hooks.ts'
@@ -79,12 +79,24 @@ export interface Given {
   authenticator?: Plugin & Required<Pick<Plugin, 'authenticator'>>
   limits?: object
   profiles?: object[]
+  access?: Config['access']
+  roles?: Config['roles']
+  scopes?: Config['scopes']
 }
 
 /** A whole hub but for its pages, its state in a folder of its own, asked without a socket. */
 export async function apiHub(
   t: TestContext,
-  { url, plugins = [], authenticator = dummy({ password: 'the shared one' }), limits = {}, profiles }: Given = {},
+  {
+    url,
+    plugins = [],
+    authenticator = dummy({ password: 'the shared one' }),
+    limits = {},
+    profiles,
+    access = { everyone: true },
+    roles = [],
+    scopes = {},
+  }: Given = {},
 ) {
   const folder = await mkdtemp(join(tmpdir(), 'api-'))
   const control = new AbortController()
@@ -92,7 +104,9 @@ export async function apiHub(
   const proxy: Plugin = { name: 'table', proxy: { add: async () => {}, remove: async () => {}, list: async () => [] } }
   const settings = config.parse({
     authenticators: [authenticator],
-    access: { everyone: true },
+    access,
+    roles,
+    scopes,
     spawner: running.plugin,
     proxy,
     timeouts: { slow: '10s', start: '5s', answer: '2s', hook: '2s', stop: '2s' },
@@ -108,7 +122,8 @@ export async function apiHub(
   const stager = createStager([...settings.authenticators, ...plugins], settings.timeouts.hook, metrics)
   const closing = control.signal
   const identity = createIdentity({ store, settings, base, url: address, stager, audit, log: silent, closing })
-  const oauth = createOAuthProvider({ users: identity.users, tokens: identity.tokens, audit, base })
+  await identity.settle()
+  const oauth = createOAuthProvider({ users: identity.users, tokens: identity.tokens, roles: identity.roles, audit, base })
   const servers = createServers({
     hub: { id: store.hub.data.id, base, url: address, address: 'http://127.0.0.1:8081' },
     settings,
@@ -179,7 +194,7 @@ export async function apiHub(
     }
   }
 
-  return { ...running, folder, hold, core, app, person, send, browser }
+  return { ...running, folder, hold, core, app, person, send, browser, store }
 }
 
 interface Sent {

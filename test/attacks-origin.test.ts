@@ -4,6 +4,7 @@ import { createServer } from 'node:http'
 import { test } from 'node:test'
 import { attackedHub, config, password } from './hostile.ts'
 import { ask, upgrade } from './roles/loopback.ts'
+import { startHub } from './running-hub.ts'
 
 /*
  * All notebooks share one origin with the hub, and each is written by somebody else. What a hostile one can do there, seen
@@ -236,6 +237,18 @@ test('a hub for its own machine does not answer under a name that the world can 
     ])
       assert.equal((await ask(at, '/hub/login', { headers: { host } })).status, 200, host)
   }
+})
+
+test('behind a proxy on its machine a hub is not for that machine alone: it answers under any name, and dummy refuses', async t => {
+  const behind = (text: string) => text.replace("host: '127.0.0.1' })", "host: '127.0.0.1', trustedProxies: ['127.0.0.1'] })")
+  const refused = await startHub(t, behind(config()))
+  await refused.printed(/other machines can reach this hub/)
+  const open = behind(config()).replace('dummy({', 'dummy({ allowPublic: true,')
+  const hub = await attackedHub(t, open, { SWARMHUB_ALLOW_DUMMY: '1' })
+  const headers = { host: 'hub.example.org', 'x-forwarded-for': '192.0.2.9', 'x-forwarded-proto': 'https' }
+  const { status, headers: answer } = await ask(hub.port, '/hub/login', { headers })
+  assert.equal(status, 200)
+  assert.match(String(answer['set-cookie']), /; Secure/)
 })
 
 test('with a public address the hub answers under any name, and makes no link by it', async t => {

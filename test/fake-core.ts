@@ -4,6 +4,8 @@ import { config } from '../core/config/schema.ts'
 import type { Core } from '../core/core.ts'
 import { HubError } from '../core/errors.ts'
 import type { LoginResult } from '../core/identity/logins.ts'
+import { defaultRoles } from '../core/identity/roles.ts'
+import { expand, isScope } from '../core/identity/scopes.ts'
 import { silent } from '../core/log.ts'
 import { createMetrics } from '../core/metrics.ts'
 import { normalizeUsername, serverPath, slug } from '../core/names.ts'
@@ -189,8 +191,31 @@ export function fakeCore(
           ? core.users.byId(id)!.lastActivity
           : (core.server(core.users.byId(id)!.name, name)?.record.lastActivity ?? null),
       view,
-      groups: { get: () => undefined, all: () => [], of: id => groups.get(core.users.byId(id)!.name) ?? [], set: async () => {} },
+      groups: {
+        get: () => undefined,
+        all: () => [],
+        of: id => groups.get(core.users.byId(id)!.name) ?? [],
+        set: async () => {},
+        create: async () => [],
+        add: async name => ({ name, properties: {}, users: [] }),
+        remove: async name => ({ name, properties: {}, users: [] }),
+        setProperties: async (name, properties) => ({ name, properties, users: [] }),
+        delete: async () => {},
+      },
       flush: async () => {},
+    },
+
+    roles: {
+      all: defaultRoles,
+      scopesOf: role => defaultRoles.get(role)?.scopes ?? [],
+      of: ({ admin }) => (admin ? ['admin', 'user'] : ['user']),
+      ofGroup: () => [],
+      ofService: () => [],
+      behind: user => core.roles.of(user),
+      meantBy: name => name,
+      isScope,
+      expand,
+      bind: async () => {},
     },
 
     tokens: {

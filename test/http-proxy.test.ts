@@ -499,7 +499,7 @@ test('options are checked', () => {
   ]
   for (const [options, message] of wrong)
     assert.throws(() => httpProxy(options as HttpProxyOptions), { name: 'HubError', code: 'config', message })
-  assert.deepEqual(httpProxy().proxy.listens, { host: '0.0.0.0', port: 8000, tls: false })
+  assert.deepEqual(httpProxy().proxy.listens, { host: '0.0.0.0', port: 8000, tls: false, proxied: false })
 })
 
 // ---------------------------------------------------------------------------------------------------------------------

@@ -18,6 +18,8 @@ export interface Given {
   hooks?: Hooks
   url?: string
   timeouts?: Config['timeouts']
+  roles?: Config['roles']
+  scopes?: Config['scopes']
   folder?: string
 }
 
@@ -39,6 +41,8 @@ export async function identityHub(t: TestContext, given: Given = {}) {
   const settings = config.parse({
     authenticators: given.authenticators ?? [passwords()],
     access: given.access ?? { everyone: true },
+    roles: given.roles ?? [],
+    scopes: given.scopes ?? {},
     spawner: role,
     proxy: role,
     timeouts: { hook: '2s', ...given.timeouts },

@@ -9,8 +9,8 @@ import { Browser, identityHub } from './identity-hub.ts'
 /** A provider, and the two sides of it: browsers that ask for codes, servers that turn them into tokens. */
 async function oauthHub(t: TestContext, lifetime?: number) {
   const hub = await identityHub(t)
-  const { users, tokens, sessions } = hub
-  const oauth = createOAuthProvider({ users, tokens, base: '/', lifetime })
+  const { users, roles, tokens, sessions } = hub
+  const oauth = createOAuthProvider({ users, roles, tokens, base: '/', lifetime })
 
   async function person(name: string, init: { admin?: boolean } = {}) {
     const { id } = await users.create(name, init)

@@ -74,8 +74,9 @@ test('openapi: what is documented is there', async t => {
     const token = await hub.person('ada', { admin: true })
     const secret = await hub.person('bob')
     await hub.core.servers.describe(hub.core.users.get('bob')!, 'lab', () => {})
+    await hub.core.users.groups.create(['physics'])
     const about = path.startsWith('/authorizations') ? secret : 'a2'
-    const asked = path.replace('{user}', 'bob').replace('{server}', 'lab').replace('{token}', about)
+    const asked = path.replace('{user}', 'bob').replace('{server}', 'lab').replace('{group}', 'physics').replace('{token}', about)
     const { status } = await hub.send(method, asked, { token })
     assert.ok(status !== 404 && status !== 405, `${method} ${asked}: ${status}`)
   }

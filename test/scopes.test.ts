@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { roles, rolesOf, scopesOf } from '../core/identity/roles.ts'
+import { defaultRoles } from '../core/identity/roles.ts'
 import { covers, coversAll, expand, holds, intersect, isScope, reduce } from '../core/identity/scopes.ts'
 
 const groupsOf = (user: string) => ({ alice: ['class', 'lab'], bob: ['class'] })[user] ?? []
@@ -168,11 +168,21 @@ test('what is there for everything is not there for something once more', () => 
   assert.deepEqual(sorted(reduce(['servers!user=a', 'servers', 'tokens!user=a'])), ['servers', 'tokens!user=a'])
 })
 
-test('the roles that there always are: every user has their own, an admin the admin’s as well', () => {
-  for (const { scopes } of roles.values()) for (const scope of scopes) assert.ok(isScope(scope), scope)
-  assert.deepEqual(rolesOf({ admin: false }), ['user'])
-  assert.deepEqual(rolesOf({ admin: true }), ['admin', 'user'])
-  assert.deepEqual(scopesOf('server'), ['users:activity!user', 'access:servers!server'])
-  assert.deepEqual(scopesOf('nobody'), [])
-  assert.ok(!expand(scopesOf('admin')).has('inherit'))
+test('the roles that there always are hold scopes, and an admin’s token inherits nothing by them', () => {
+  for (const { scopes } of defaultRoles.values()) for (const scope of scopes) assert.ok(isScope(scope), scope)
+  assert.ok(!expand(defaultRoles.get('admin')!.scopes).has('inherit'))
+})
+
+test('custom scopes are known where they are given, with what they imply and with filters', () => {
+  const custom = new Map([
+    ['custom:grades:write', ['custom:grades:read']],
+    ['custom:grades:read', []],
+  ])
+  assert.ok(!isScope('custom:grades:read'))
+  assert.ok(isScope('custom:grades:read!group=class', custom))
+  assert.throws(() => expand(['custom:grades:write']), { code: 'invalid' })
+  assert.deepEqual(sorted(expand(['custom:grades:write!user=a'], {}, custom)), [
+    'custom:grades:read!user=a',
+    'custom:grades:write!user=a',
+  ])
 })

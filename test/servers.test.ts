@@ -11,6 +11,7 @@ import { config } from '../core/config/schema.ts'
 import { draft } from '../core/draft.ts'
 import { HubError } from '../core/errors.ts'
 import { createStager } from '../core/hooks.ts'
+import { createRoles } from '../core/identity/roles.ts'
 import { createTokens } from '../core/identity/tokens.ts'
 import { createUsers } from '../core/identity/users.ts'
 import { silent } from '../core/log.ts'
@@ -149,7 +150,7 @@ async function hubWith(t: TestContext, { hooks = {}, timeouts = {}, limits = {},
     const control = new AbortController()
     const store = await openStore(folder)
     const users = createUsers({ store })
-    const tokens = createTokens({ store, users })
+    const tokens = createTokens({ store, users, roles: createRoles({ store, users }) })
     const metrics = createMetrics()
     const plugins: Plugin[] = Object.entries(hooks).map(([name, hooks]) => ({ name, hooks }))
     const servers = createServers({

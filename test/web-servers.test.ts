@@ -136,7 +136,7 @@ test('a user starts, stops and sees only what they may; the answer does not tell
   for (const path of ['/hub/spawn/nobody', '/hub/spawn/alice/a%00b', '/hub/spawn-pending/nobody']) {
     const answer = await browse(core, 'root').get(path)
     assert.equal(answer.status, 404, path)
-    assert.match(await answer.text(), /There is no such user or server, or you may not see it\./)
+    assert.match(await answer.text(), /There is no such user, group or server, or you may not see it\./)
   }
   // Who does not hold the right at all gets 403.
   core.tokens.caller = owner => ({ kind: 'user', name: owner.name, scopes: new Set(), allows: () => false, holds: () => false })

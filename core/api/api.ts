@@ -12,6 +12,7 @@ import { noteActivity } from './activity.ts'
 import { listAudit } from './audit.ts'
 import { identify } from './credentials.ts'
 import type { ApiContext, Endpoint, RequestEnv } from './endpoint.ts'
+import { addGroup, addGroups, addMembers, listGroups, readGroup, removeGroup, removeMembers, setProperties } from './groups.ts'
 import { readHealth, readInfo, readMetrics, readVersion } from './hub.ts'
 import { exchangeCode } from './oauth.ts'
 import { openApi, type Routes } from './openapi.ts'
@@ -47,10 +48,15 @@ export const routes: Routes = {
   '/users/:user/servers/:server': { ...oneServer, PUT: addServer, PATCH: changeServer },
   '/users/:user/servers/:server/progress': { GET: followStart },
 
+  '/groups': { GET: listGroups, POST: addGroups },
+  '/groups/:group': { GET: readGroup, POST: addGroup, DELETE: removeGroup },
+  '/groups/:group/users': { POST: addMembers, DELETE: removeMembers },
+  '/groups/:group/properties': { PUT: setProperties },
+
   '/oauth2/token': { POST: exchangeCode },
   '/authorizations/token/:token': { GET: introspect },
 
-  // To come, here and nowhere else: groups, services, shares, share-codes, proxy, shutdown.
+  // To come, here and nowhere else: services, shares, share-codes, proxy, shutdown.
 }
 
 const largestBody = 2 ** 20
@@ -104,6 +110,8 @@ async function admit(core: Core, c: ApiContext, path: string, access: Endpoint['
     if (!access.partly.some(scope => caller.holds(scope))) demand(caller, access.partly)
     return
   }
+  const group = c.req.param('group')
+  if (group !== undefined) return demand(caller, access, { group })
   const user = c.req.param('user')
   const server = path.startsWith('/users/:user/server') ? { server: c.req.param('server') ?? '' } : {}
   demand(caller, access, user === undefined ? undefined : { user, ...server })

@@ -88,6 +88,15 @@ export const descriptions: Readonly<Record<string, Described>> = {
   'PATCH /users/:user/servers/:server': { summary: 'Change a server that is stopped', answers: { 200: 'The server.' } },
   'GET /users/:user/servers/:server/progress': progress,
 
+  'GET /groups': { summary: 'List groups', query: z.object(paging), answers: { 200: 'The groups that the caller may see.' } },
+  'POST /groups': { summary: 'Create groups', answers: { 201: 'The groups.', 409: 'There is one already.' } },
+  'GET /groups/:group': { summary: 'Read a group', answers: { 200: 'The group.' } },
+  'POST /groups/:group': { summary: 'Create a group', answers: { 201: 'The group.', 409: 'There is one already.' } },
+  'DELETE /groups/:group': { summary: 'Delete a group', answers: { 204: 'It is gone.' } },
+  'POST /groups/:group/users': { summary: 'Add members', answers: { 200: 'The group.' } },
+  'DELETE /groups/:group/users': { summary: 'Remove members', answers: { 200: 'The group.' } },
+  'PUT /groups/:group/properties': { summary: 'Replace the properties of a group', answers: { 200: 'The group.' } },
+
   'POST /oauth2/token': {
     summary: 'Change an authorization code for an access token',
     form: z.object({

@@ -20,9 +20,9 @@ export type ApiContext = Context<RequestEnv>
 /** One method of one path. */
 export interface Endpoint {
   /**
-   * Who may call it: everybody, also without credentials; every caller; a caller who holds any of these scopes for the user
-   * and server that the path names, or for everything when it names none. `partly`: one for anything is enough, and `run`
-   * leaves out what the caller may not see. `all`: each of these scopes, for everything.
+   * Who may call it: everybody, also without credentials; every caller; a caller who holds any of these scopes for the group,
+   * or the user and server, that the path names, or for everything when it names none. `partly`: one for anything is enough,
+   * and `run` leaves out what the caller may not see. `all`: each of these scopes, for everything.
    */
   access: 'everybody' | 'callers' | readonly string[] | { partly: readonly string[] } | { all: readonly string[] }
   /** What the query may hold; undefined: nothing. */

@@ -1,9 +1,8 @@
 import type { Core } from '../core.ts'
-import { rolesOf } from '../identity/roles.ts'
 import { escapeSegment } from '../names.ts'
 import type { Caller } from '../plugin.ts'
 import type { Server } from '../servers/server.ts'
-import type { TokenRecord, UserRecord } from '../store/records.ts'
+import type { GroupRecord, TokenRecord, UserRecord } from '../store/records.ts'
 
 /** A moment as JupyterHub writes it: six digits after the point, or none at all. */
 export function stamp(iso: string | null): string | null {
@@ -16,20 +15,38 @@ export function userModel(core: Core, caller: Caller, user: UserRecord, stopped 
   const server = core.servers.get(user, '')
   const model = {
     ...(may('read:users:name') && { admin: user.admin, user_info: null }),
-    ...(may('read:roles:users') && { admin: user.admin, roles: rolesOf(user) }),
+    ...(may('read:roles:users') && { admin: user.admin, roles: core.roles.of(user) }),
     ...(may('read:users:groups') && { groups: [...core.users.groups.of(user.id)] }),
     ...(may('read:users:activity') && { last_activity: stamp(core.users.lastActivity(user.id)) }),
     ...(may('read:users') && {
       server: server?.ready ? server.path : null,
       pending: server?.pending ?? null,
       created: stamp(user.created),
-      roles: rolesOf(user),
+      roles: core.roles.of(user),
     }),
     ...(may('admin:auth_state') && { auth_state: null }),
     ...serversModel(core, caller, user, stopped),
   }
   return Object.keys(model).length === 0 ? undefined : { kind: 'user', name: user.name, ...model }
 }
+
+/** What this caller may see of a group; undefined when that is nothing. */
+export function groupModel(core: Core, caller: Caller, group: GroupRecord): Record<string, unknown> | undefined {
+  const may = (scope: string) => caller.allows(scope, { group: group.name })
+  if (!groupReaders.some(may)) return undefined
+  return {
+    kind: 'group',
+    name: group.name,
+    ...(may('read:groups') && {
+      properties: group.properties,
+      users: group.users.flatMap(id => core.users.byId(id)?.name ?? []),
+    }),
+    ...(may('read:roles:groups') && { roles: core.roles.ofGroup(group.name) }),
+  }
+}
+
+/** Each of these shows something of a group. */
+export const groupReaders = ['read:groups', 'read:groups:name', 'read:roles:groups']
 
 /** Those of a user's servers that the caller may see, by name. */
 function serversModel(core: Core, caller: Caller, user: UserRecord, stopped: boolean) {

@@ -1,16 +1,15 @@
 import { z } from 'zod'
 import type { Core } from '../core.ts'
 import { HubError } from '../errors.ts'
-import { roles, scopesOf } from '../identity/roles.ts'
-import { coversAll, expand } from '../identity/scopes.ts'
+import { coversAll } from '../identity/scopes.ts'
 import type { Caller } from '../plugin.ts'
-import { demand, missing } from '../rights.ts'
+import { demand, demandAdmin, missing } from '../rights.ts'
 import type { TokenRecord, UserRecord } from '../store/records.ts'
 import { clientAddress } from '../web/address.ts'
 import { identify, unknownCaller } from './credentials.ts'
 import { type ApiContext, type Endpoint, nameField, withBody } from './endpoint.ts'
 import { tokenModel } from './models.ts'
-import { demandAdmin, namedUser } from './users.ts'
+import { namedUser } from './users.ts'
 
 /** In seconds: dates cannot be much later. */
 const century = 100 * 365 * 86_400
@@ -52,7 +51,7 @@ export const addToken = withBody(
     const own = caller.user?.name === user.name
     if (user.admin && !own) demandAdmin(caller)
     if (body?.scopes && body.roles) throw new HubError('invalid', 'A token has scopes or roles, not both.')
-    const scopes = new Set(body?.scopes ?? (body?.roles ?? ['token']).flatMap(scopesOfRole))
+    const scopes = new Set(body?.scopes ?? (body?.roles ?? ['token']).flatMap(role => scopesOfRole(core, role)))
     const mayHave = rightsOf(core, user)
     const beyond = [...scopes].find(scope => !mayHave(scope))
     if (beyond !== undefined) {
@@ -120,11 +119,12 @@ const isAlive = ({ expires }: TokenRecord) => expires === null || Date.parse(exp
 function rightsOf(core: Core, user: UserRecord): (scope: string) => boolean {
   const groupsOf = (name: string) => core.users.groups.of(core.users.get(name)?.id ?? '')
   const held = core.tokens.userScopes(user)
-  return scope => coversAll(held, expand([scope], { owner: user.name }), groupsOf)
+  return scope => coversAll(held, core.roles.expand([scope], { owner: user.name }), groupsOf)
 }
 
 /** A role stands for its scopes at this moment. */
-function scopesOfRole(role: string): readonly string[] {
-  if (!roles.has(role)) throw new HubError('invalid', `There is no role "${role}". There are: ${[...roles.keys()].join(', ')}.`)
-  return scopesOf(role)
+function scopesOfRole({ roles }: Core, role: string): readonly string[] {
+  if (!roles.all.has(role))
+    throw new HubError('invalid', `There is no role "${role}". There are: ${[...roles.all.keys()].join(', ')}.`)
+  return roles.scopesOf(role)
 }

@@ -1,10 +1,8 @@
 import { z } from 'zod'
 import type { Core } from '../core.ts'
 import { HubError, isHubError } from '../errors.ts'
-import { scopesOf } from '../identity/roles.ts'
 import { normalizeUsername } from '../names.ts'
-import type { Caller } from '../plugin.ts'
-import { missing, refuse } from '../rights.ts'
+import { demandAdmin, missing } from '../rights.ts'
 import type { UserRecord } from '../store/records.ts'
 import { type ApiContext, type Endpoint, nameField, withBody } from './endpoint.ts'
 import { isActive, userModel } from './models.ts'
@@ -137,15 +135,6 @@ export function namedUser(core: Core, c: ApiContext): UserRecord {
   const user = core.users.get(c.req.param('user') ?? '')
   if (!user) throw missing()
   return user
-}
-
-/**
- * Only who may do everything may make somebody an administrator, or have a say over one: by `admin:users` alone one could
- * make oneself an administrator.
- */
-export function demandAdmin(caller: Caller): void {
-  if (scopesOf('admin').every(scope => caller.allows(scope))) return
-  refuse('admin', 'Only administrators, with all their rights, can make administrators or change them.')
 }
 
 /** `0` and `false` are false, everything else is true. */

@@ -1,7 +1,8 @@
 import { statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { z } from 'zod'
-import { checkAccess } from '../identity/access.ts'
+import { accessRules, checkAccess } from '../identity/access.ts'
+import { checkRoles } from '../identity/roles.ts'
 import type { Hooks, Plugin } from '../plugin.ts'
 import { type ConfigIssue, checkShape, dotted } from './options.ts'
 import { config, isPlugin, type Settings } from './schema.ts'
@@ -133,7 +134,13 @@ const pluginShape = z.strictObject({
 } satisfies Record<keyof Plugin, z.ZodType>)
 
 function contradictions(settings: Settings, folder: string): ConfigIssue[] {
-  return [...urlIssues(settings), ...checkAccess(settings.access), ...profileIssues(settings), ...logoIssues(settings, folder)]
+  return [
+    ...urlIssues(settings),
+    ...checkAccess(settings.access),
+    ...checkRoles(settings),
+    ...profileIssues(settings),
+    ...logoIssues(settings, folder),
+  ]
 }
 
 function urlIssues({ url }: Settings): ConfigIssue[] {
@@ -172,7 +179,7 @@ function withAbsoluteLogo(settings: Settings, folder: string): Settings {
 }
 
 function warnings(settings: Settings, plugins: readonly Plugin[]): string[] {
-  const { blocked: _, ...rules } = settings.access
+  const { blocked: _, ...rules } = accessRules(settings)
   const anybody = Object.values(rules).some(rule => (Array.isArray(rule) ? rule.length > 0 : rule))
   return [
     ...(anybody

@@ -1,5 +1,5 @@
 import { spoken } from '../duration.ts'
-import { describeAccess } from '../identity/access.ts'
+import { accessRules, describeAccess } from '../identity/access.ts'
 import type { Plugin, Profile } from '../plugin.ts'
 import { rolesOf } from './check.ts'
 import type { LoadedConfig } from './load.ts'
@@ -12,12 +12,13 @@ export function plan({ file, dataFolder, settings, plugins, warnings }: LoadedCo
     `config   ${file}`,
     `data     ${dataFolder}`,
     `address  ${settings.url ?? `any host, path ${base}, plain http`}`,
-    `access   ${describeAccess(settings.access)}`,
+    `access   ${describeAccess(accessRules(settings))}`,
     ...section(
       'plugins, in this order',
       plugins.flatMap((plugin, index) => [`${index + 1}. ${plugin.name}`, ...details(plugin, settings, base)]),
     ),
     ...section('profiles', settings.profiles.map(profile)),
+    ...section('roles', settings.roles.map(role)),
     ...section('warnings', warnings),
     '',
   ].join('\n')
@@ -60,6 +61,14 @@ function profile({ name, label, image, cpus, memory, placement, groups }: Profil
     groups === undefined ? 'for everybody' : `for ${groups.join(', ')}`,
   ]
   return `${name} (${label}): ${facts.join('; ')}`
+}
+
+function role({ name, scopes, users, groups, services }: Settings['roles'][number]): string {
+  const who = Object.entries({ users, groups, services }).filter(([, names]) => names.length > 0)
+  return [
+    `${name}: ${scopes === undefined ? 'its usual scopes' : scopes.join(', ') || 'no scopes'}`,
+    ...who.map(([kind, names]) => `${kind} ${names.join(', ')}`),
+  ].join('; ')
 }
 
 function bytes(count: number): string {

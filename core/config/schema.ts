@@ -49,6 +49,27 @@ const profile = z.strictObject({
   groups: z.array(z.string()).optional(),
 })
 
+const role = z.strictObject({
+  name: z
+    .string()
+    .regex(
+      /^[a-z][a-z0-9\-_~.]{1,253}[a-z0-9]$/,
+      'expected 3 to 255 characters of a-z, 0-9, "-", "_", "~" and ".", from a letter to a letter or digit',
+    ),
+  description: z.string().optional(),
+  scopes: z.array(z.string()).optional(),
+  users: z.array(z.string()).default([]),
+  groups: z.array(z.string()).default([]),
+  services: z.array(z.string()).default([]),
+})
+
+const customScope = z
+  .string()
+  .regex(
+    /^custom:[a-z0-9][a-z0-9_\-*:]+[a-z0-9_*]$/,
+    'expected "custom:" and at least 3 characters of a-z, 0-9, "_", "-", "*" and ":"',
+  )
+
 /** `hub.config.ts`: every key, with its default. */
 export const config = z.strictObject({
   /** The public address; its path is the prefix of the whole hub. Left out: any host, the prefix `/`, plain http. */
@@ -66,6 +87,15 @@ export const config = z.strictObject({
       blocked: z.array(z.string()).default([]),
     })
     .prefault({}),
+  /**
+   * Who may do what beyond their own servers. `user`, `server` and `token` can be given other scopes, `admin` only members. Users
+   * and groups that there are not yet are made at start.
+   */
+  roles: z.array(role).default([]),
+  /** Scopes of your own, for services to ask for: each with the other ones of these that it implies. */
+  scopes: z
+    .record(customScope, z.strictObject({ description: z.string().min(1), subscopes: z.array(z.string()).default([]) }))
+    .default({}),
   authenticators: z.array(filling('authenticator')).min(1, 'expected at least one authenticator, such as local()'),
   networks: z.array(filling('network')).default([]),
   mounts: z.array(filling('mount')).default([]),

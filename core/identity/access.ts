@@ -14,6 +14,16 @@ export interface Access {
 
 type Rules = Settings['access']
 
+/** The rules, with the members of the role `admin` among the admins. */
+export function accessRules({ access, roles }: Pick<Settings, 'access' | 'roles'>): Rules {
+  const members = roles.filter(({ name }) => name === 'admin')
+  return {
+    ...access,
+    admins: [...access.admins, ...members.flatMap(({ users }) => users)],
+    adminGroups: [...access.adminGroups, ...members.flatMap(({ groups }) => groups)],
+  }
+}
+
 export function createAccess(rules: Rules): Access {
   const spelled = (names: readonly string[]) => new Set(names.map(normalizeUsername))
   const [users, admins, blocked] = [spelled(rules.users), spelled(rules.admins), spelled(rules.blocked)]

@@ -1,17 +1,28 @@
+import { type Audit, unrecorded } from '../audit.ts'
 import { HubError } from '../errors.ts'
 import type { GroupRecord } from '../store/records.ts'
 import type { Store } from '../store/store.ts'
 
+/** Users are named by their ids here. Whatever changes something is durable when it resolves. */
 export interface Groups {
   get(name: string): GroupRecord | undefined
+  /** In order of creation. */
   all(): Iterable<GroupRecord>
   /** Names of the groups that this user is in. */
   of(userId: string): readonly string[]
   /** Make the user a member of exactly these groups; missing ones are created. Throws `invalid` for what can be no group's name. */
   set(userId: string, groups: readonly string[]): Promise<void>
+  /** All of them or none, each with these members. Throws `conflict` when there is one already, `invalid` as `set`. */
+  create(names: readonly string[], users?: readonly string[]): Promise<GroupRecord[]>
+  /** Who is a member already stays one. Throws `missing` when there is no such group, as the following do. */
+  add(name: string, users: readonly string[]): Promise<GroupRecord>
+  remove(name: string, users: readonly string[]): Promise<GroupRecord>
+  /** In place of all properties that it had. */
+  setProperties(name: string, properties: GroupRecord['properties']): Promise<GroupRecord>
+  delete(name: string): Promise<void>
 }
 
-export function createGroups(store: Store): Groups {
+export function createGroups(store: Store, audit: Audit = unrecorded): Groups {
   let seen: unknown
   let byName = new Map<string, GroupRecord>()
   let byUser = new Map<string, string[]>()
@@ -34,14 +45,20 @@ export function createGroups(store: Store): Groups {
 
   const of: Groups['of'] = userId => lookUp().byUser.get(userId) ?? []
 
+  const nameOf = (id: string) => store.byId.get(id)?.name ?? id
+
+  async function change(name: string, details: Record<string, string>, edit: (group: GroupRecord) => void): Promise<GroupRecord> {
+    const { groups } = await store.hub.update(draft => edit(named(draft.groups, name)))
+    audit.record({ action: 'group.change', target: { group: name }, details })
+    return named(groups, name)
+  }
+
   return {
     get: name => lookUp().byName.get(name),
     all: () => store.hub.data.groups,
     of,
     async set(userId, groups) {
-      const wrong = groups.find(name => !isGroupName(name))
-      if (wrong !== undefined)
-        throw new HubError('invalid', `${JSON.stringify(wrong.slice(0, 64))} cannot be the name of a group.`)
+      checkNames(groups)
       const present = of(userId)
       if (present.length === new Set(groups).size && present.every(name => groups.includes(name))) return
       await store.hub.update(draft => {
@@ -54,6 +71,38 @@ export function createGroups(store: Store): Groups {
         const known = new Set(draft.groups.map(({ name }) => name))
         for (const name of new Set(groups)) if (!known.has(name)) draft.groups.push({ name, properties: {}, users: [userId] })
       })
+      audit.record({ action: 'group.change', target: { user: nameOf(userId) }, details: { groups: groups.join(', ') } })
+    },
+    async create(names, users = []) {
+      checkNames(names)
+      const wanted = new Set(names)
+      const { groups } = await store.hub.update(draft => {
+        const taken = draft.groups.find(({ name }) => wanted.has(name))
+        if (taken) throw new HubError('conflict', `There is a group ${taken.name} already.`)
+        for (const name of wanted) draft.groups.push({ name, properties: {}, users: [...new Set(users)] })
+      })
+      for (const name of wanted) audit.record({ action: 'group.create', target: { group: name } })
+      return groups.filter(({ name }) => wanted.has(name))
+    },
+    add: (name, users) =>
+      change(
+        name,
+        { added: users.map(nameOf).join(', ') },
+        group => void (group.users = [...new Set([...group.users, ...users])]),
+      ),
+    remove: (name, users) =>
+      change(name, { removed: users.map(nameOf).join(', ') }, group => {
+        const leaving = new Set(users)
+        group.users = group.users.filter(id => !leaving.has(id))
+      }),
+    setProperties: (name, properties) =>
+      change(name, { properties: Object.keys(properties).join(', ') }, group => void (group.properties = properties)),
+    async delete(name) {
+      await store.hub.update(draft => {
+        const gone = named(draft.groups, name)
+        draft.groups = draft.groups.filter(group => group !== gone)
+      })
+      audit.record({ action: 'group.delete', target: { group: name } })
     },
   }
 }
@@ -61,3 +110,14 @@ export function createGroups(store: Store): Groups {
 /** May a group be called so? Anything that is not empty, not over 255 bytes, and holds no control character. */
 export const isGroupName = (name: string) =>
   name.trim() !== '' && Buffer.byteLength(name) <= 255 && !/[\p{Cc}\p{Cs}\p{Zl}\p{Zp}]/u.test(name)
+
+function checkNames(names: readonly string[]): void {
+  const wrong = names.find(name => !isGroupName(name))
+  if (wrong !== undefined) throw new HubError('invalid', `${JSON.stringify(wrong.slice(0, 64))} cannot be the name of a group.`)
+}
+
+function named(groups: readonly GroupRecord[], name: string): GroupRecord {
+  const group = groups.find(group => group.name === name)
+  if (!group) throw new HubError('missing', 'There is no such group.')
+  return group
+}

@@ -4,8 +4,9 @@ import { call, type Stager } from '../hooks.ts'
 import type { Log } from '../plugin.ts'
 import type { UserRecord } from '../store/records.ts'
 import type { Store } from '../store/store.ts'
-import { createAccess } from './access.ts'
+import { type Access, accessRules, createAccess } from './access.ts'
 import { createLogins, decideAdmin, type Logins } from './logins.ts'
+import { createRoles, type Roles } from './roles.ts'
 import { createSessions, type Sessions } from './sessions.ts'
 import { createTokens, type Tokens } from './tokens.ts'
 import { createUsers, type Users } from './users.ts'
@@ -13,11 +14,12 @@ import { createXsrf, type Xsrf } from './xsrf.ts'
 
 export interface Parts {
   users: Users
+  roles: Roles
   tokens: Tokens
   sessions: Sessions
   xsrf: Xsrf
   logins: Logins
-  /** Apply what the config says of admins to those who are users already. Once, before anybody is served. */
+  /** Apply what the config says of roles, and of admins to those who are users already. Once, before anybody is served. */
   settle(): Promise<void>
 }
 
@@ -42,14 +44,20 @@ export function createIdentity({
   closing: AbortSignal
 }): Parts {
   const { secret } = store.hub.data
-  const access = createAccess(settings.access)
   const authenticators = new Set(settings.authenticators.map(({ name }) => name))
 
   const users = createUsers({ store, audit })
+  const roles = createRoles({ store, users, settings })
+  const rules = createAccess(accessRules(settings))
+  const access: Access = {
+    ...rules,
+    makesAdmin: (name, groups) => !rules.blocks(name) && rules.makesAdmin(roles.meantBy(name) ?? '', groups),
+    admits: (name, groups) => rules.admits(name, groups) || access.makesAdmin(name, groups),
+  }
   const admits = ({ id, name }: UserRecord) => access.admits(name, users.groups.of(id))
   // Who has never signed in is an account that an admin made for a program: no rule need name it.
   const isOut = (owner: UserRecord) => access.blocks(owner.name) || (owner.identity !== null && !admits(owner))
-  const tokens = createTokens({ store, users, audit, isOut })
+  const tokens = createTokens({ store, users, roles, audit, isOut })
   const sessions = createSessions({
     store,
     users,
@@ -76,11 +84,13 @@ export function createIdentity({
 
   return {
     users,
+    roles,
     tokens,
     sessions,
     xsrf,
     logins,
     async settle() {
+      await roles.bind(log)
       for (const { id, name, adminBy } of users.all()) {
         const by = access.makesAdmin(name, users.groups.of(id)) ? 'access' : undefined
         // What an authenticator gave, it is asked about at the next sign-in.

@@ -1,11 +1,44 @@
+import { nearest } from '../config/nearest.ts'
+import type { ConfigIssue } from '../config/options.ts'
+import type { Settings } from '../config/schema.ts'
+import { normalizeUsername } from '../names.ts'
+import type { Log } from '../plugin.ts'
+import type { UserRecord } from '../store/records.ts'
+import type { Store } from '../store/store.ts'
+import { isGroupName } from './groups.ts'
+import { type CustomScopes, expand, type Holder, isScope, scopeNames } from './scopes.ts'
+import type { Users } from './users.ts'
+
 /** A named set of scopes. */
 export interface Role {
   description: string
+  /** As they are written down: `self`, `inherit` and `!user` among them. */
   scopes: readonly string[]
 }
 
-/** The roles there always are (contract 5.3). Those that a config adds will join them here. */
-export const roles: ReadonlyMap<string, Role> = new Map(
+/** Who has which roles, and what these allow. Asked at each use: a change of a group's members counts at the next request. */
+export interface Roles {
+  /** By name: those that there always are, as the config has changed them, and the config's own. */
+  readonly all: ReadonlyMap<string, Role>
+  /** The scopes of a role, not expanded; none for a role that there is not. */
+  scopesOf(role: string): readonly string[]
+  /** Names of the roles that are this user's own. */
+  of(user: UserRecord): string[]
+  ofGroup(name: string): string[]
+  ofService(name: string): string[]
+  /** Names of all roles that the user's scopes come from: their own, and those of their groups. */
+  behind(user: UserRecord): string[]
+  /** The name by which the config means whoever is called so now; undefined when it means another by this name. */
+  meantBy(name: string): string | undefined
+  /** As in scopes.ts, and the config's custom scopes are known. */
+  isScope(scope: string): boolean
+  expand(scopes: Iterable<string>, holder?: Holder): Set<string>
+  /** Make the users and groups that the config names where there are none, and note whom it means. Once, before anybody is served. */
+  bind(log: Log): Promise<void>
+}
+
+/** The roles there always are (contract 5.3). */
+export const defaultRoles: ReadonlyMap<string, Role> = new Map(
   Object.entries({
     user: { description: 'Every user: their own servers and tokens', scopes: ['self'] },
     admin: {
@@ -34,8 +67,168 @@ export const roles: ReadonlyMap<string, Role> = new Map(
   }),
 )
 
-/** The names of the roles that this user has. */
-export const rolesOf = ({ admin }: { admin: boolean }): string[] => (admin ? ['admin', 'user'] : ['user'])
+type Given = Pick<Settings, 'roles' | 'scopes'>
 
-/** The scopes of a role as they are written down; none for a role that there is not. */
-export const scopesOf = (role: string): readonly string[] => roles.get(role)?.scopes ?? []
+/**
+ * Names in the config mean the user who had the name when the hub first read it there: whoever is renamed keeps the role, and
+ * whoever gets the name later does not. That is written down, so it also holds after a restart; to give the role to another of
+ * the same name, take the name out of the config for one start.
+ */
+export function createRoles({
+  store,
+  users,
+  settings = { roles: [], scopes: {} },
+}: {
+  store: Store
+  users: Users
+  settings?: Given
+}): Roles {
+  const custom = customScopes(settings)
+  const all = new Map(defaultRoles)
+  for (const { name, description, scopes } of settings.roles) {
+    const before = all.get(name)
+    all.set(name, { description: description ?? before?.description ?? '', scopes: scopes ?? before?.scopes ?? [] })
+  }
+  /** The name that the config uses, and the id of whom it means. */
+  const meant = () => new Map(store.hub.data.named.map(({ name, id }) => [name, id]))
+  let byUser: ReadonlyMap<string, readonly string[]> | undefined
+
+  /** Admins are so by their record, and everybody is a user. */
+  const given = settings.roles.filter(({ name }) => name !== 'admin' && name !== 'user')
+  const readUsers = () => {
+    const ids = meant()
+    const roles = new Map<string, string[]>()
+    for (const { name, users } of given)
+      for (const user of new Set(users.map(spelled))) {
+        const id = ids.get(user)
+        if (id !== undefined) roles.set(id, [...(roles.get(id) ?? []), name])
+      }
+    return roles
+  }
+  const having = (kind: 'groups' | 'services') => (name: string) =>
+    settings.roles.filter(role => role[kind].includes(name)).map(role => role.name)
+  const ofGroup = having('groups')
+
+  const of: Roles['of'] = ({ id, admin }) => [
+    ...(admin ? ['admin', 'user'] : ['user']),
+    ...((byUser ??= readUsers()).get(id) ?? []),
+  ]
+
+  /** The scope for whom the config means by the name in it; undefined when that user is no more. */
+  const followed = (scope: string, ids: ReadonlyMap<string, string>): string | undefined => {
+    const { name, before, after } = userIn(scope) ?? {}
+    const id = name === undefined ? undefined : ids.get(name)
+    if (id === undefined) return scope
+    const user = users.byId(id)
+    return user && `${before}${user.name}${after}`
+  }
+
+  return {
+    all,
+    scopesOf(role) {
+      const scopes = all.get(role)?.scopes ?? []
+      if (!scopes.some(userIn)) return scopes
+      const ids = meant()
+      return scopes.flatMap(scope => followed(scope, ids) ?? [])
+    },
+    of,
+    ofGroup,
+    ofService: having('services'),
+    behind: user => [
+      ...new Set([
+        ...of(user),
+        // An admin is one by the record, which the sign-in and the start of the hub keep up to date.
+        ...users.groups
+          .of(user.id)
+          .flatMap(ofGroup)
+          .filter(role => role !== 'admin'),
+      ]),
+    ],
+    meantBy(name) {
+      const id = users.get(name)?.id
+      const { named } = store.hub.data
+      const known = named.find(one => one.id === id)
+      return known ? known.name : named.some(one => one.name === name) ? undefined : name
+    },
+    isScope: scope => isScope(scope, custom),
+    expand: (scopes, holder) => expand(scopes, holder, custom),
+    async bind(log) {
+      const members = new Set(settings.roles.flatMap(({ users }) => users.map(spelled)))
+      const named = new Set([
+        ...members,
+        ...settings.roles.flatMap(({ scopes = [] }) => scopes.flatMap(one => userIn(one)?.name ?? [])),
+      ])
+      const known = meant()
+      for (const name of named) {
+        if (!known.has(name) && !users.get(name) && members.has(name)) await users.create(name)
+        const id = known.get(name) ?? users.get(name)?.id
+        if (id === undefined) continue
+        known.set(name, id)
+        const user = users.byId(id)
+        if (user?.name !== name)
+          log.warn(
+            user
+              ? 'a role in the config names a user who is called otherwise now: it stays theirs'
+              : 'a role in the config names a user who was deleted: nobody has it by that name',
+            { name, ...(user && { now: user.name }) },
+          )
+      }
+      await store.hub.update(draft => {
+        draft.named = [...named].flatMap(name => (known.has(name) ? [{ name, id: known.get(name)! }] : []))
+      })
+      const groups = new Set(settings.roles.flatMap(({ groups }) => groups))
+      const missing = [...groups].filter(name => !users.groups.get(name))
+      if (missing.length > 0) await users.groups.create(missing)
+      byUser = undefined
+    },
+  }
+}
+
+/** What is wrong with these roles and custom scopes, each with its place in the config; nothing when all is well. */
+export function checkRoles({ roles, scopes, access }: Given & Pick<Settings, 'access'>): ConfigIssue[] {
+  const custom = customScopes({ scopes })
+  const blocked = new Set(access.blocked.map(normalizeUsername))
+  const unknown = (scope: string) => {
+    const meant = nearest(scope, [...scopeNames, ...custom.keys()])
+    return `there is no scope "${scope.slice(0, 100)}"${meant ? `, did you mean "${meant}"?` : ''}`
+  }
+  const inScopes = Object.entries(scopes).flatMap(([name, { subscopes }]) =>
+    subscopes.flatMap((scope, index): ConfigIssue[] =>
+      custom.has(scope) ? [] : [{ path: ['scopes', name, 'subscopes', index], message: `there is no custom scope "${scope}"` }],
+    ),
+  )
+  const inRoles = roles.flatMap((role, index): ConfigIssue[] => {
+    const at = (...path: PropertyKey[]) => ['roles', index, ...path]
+    const first = roles.findIndex(({ name }) => name === role.name)
+    const redefined = role.name === 'admin' ? (['scopes', 'description'] as const).filter(key => role[key] !== undefined) : []
+    return [
+      ...(first < index ? [{ path: at('name'), message: `there is another role "${role.name}" at roles[${first}]` }] : []),
+      ...redefined.map(key => ({ path: at(key), message: 'what an admin may do cannot be changed; say who has the role' })),
+      ...(role.scopes ?? []).flatMap((scope, place) =>
+        isScope(scope, custom) ? [] : [{ path: at('scopes', place), message: unknown(scope) }],
+      ),
+      ...role.users.flatMap((typed, place) => {
+        const name = normalizeUsername(typed)
+        if (name === undefined) return [{ path: at('users', place), message: "can be nobody's name" }]
+        return blocked.has(name)
+          ? [{ path: at('users', place), message: `"${name}" is in access.blocked too: leave out one of them` }]
+          : []
+      }),
+      ...role.groups.flatMap((name, place) =>
+        isGroupName(name) ? [] : [{ path: at('groups', place), message: "can be no group's name" }],
+      ),
+    ]
+  })
+  return [...inScopes, ...inRoles]
+}
+
+const customScopes = ({ scopes }: Pick<Given, 'scopes'>): CustomScopes =>
+  new Map(Object.entries(scopes).map(([name, { subscopes }]) => [name, subscopes]))
+
+const spelled = (name: string) => normalizeUsername(name) ?? name
+
+/** The user whom a scope names by its filter. */
+function userIn(scope: string): { before: string; name: string; after: string } | undefined {
+  const [, before, name, after = ''] = /^([^!]+!(?:user|server)=)([^/]+)(\/.*)?$/s.exec(scope) ?? []
+  return before === undefined || name === undefined ? undefined : { before, name, after }
+}

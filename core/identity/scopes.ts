@@ -66,6 +66,13 @@ const standIns = ['self', 'inherit', '(no_scope)']
 
 const kinds = ['user', 'group', 'server', 'service']
 
+/** All names of scopes that there always are. */
+export const scopeNames: readonly string[] = [...implied.keys(), ...standIns]
+
+/** The scopes that a config adds, each with those that it implies. Here they open nothing: services ask for them. */
+export type CustomScopes = ReadonlyMap<string, readonly string[]>
+const noCustom: CustomScopes = new Map()
+
 /** Who the filters `!user`, `!service` and `!server`, and the scope `self`, refer to. */
 export interface Holder {
   /** The name of the user whose scopes they are. */
@@ -87,47 +94,48 @@ const split = (scope: string): { name: string; filter: string | undefined } => {
 const join = (name: string, filter: string | undefined) => (filter === undefined ? name : `${name}!${filter}`)
 
 /** Is there such a scope, with such a filter? */
-export function isScope(scope: string): boolean {
+export function isScope(scope: string, custom = noCustom): boolean {
   const { name, filter } = split(scope)
   if (standIns.includes(name)) return filter === undefined
-  if (!implied.has(name)) return false
+  if (!implied.has(name) && !custom.has(name)) return false
   if (filter === undefined || ['user', 'service', 'server'].includes(filter)) return true
   const [, kind = '', value = ''] = /^([a-z]+)=(.+)$/s.exec(filter) ?? []
   return kinds.includes(kind) && (kind !== 'server' || /^[^/]+\/[^/]*$/.test(value))
 }
 
 /** Throws `invalid` for the first that is no scope. */
-export function checkScopes(scopes: Iterable<string>): void {
+export function checkScopes(scopes: Iterable<string>, custom = noCustom): void {
   for (const scope of scopes)
-    if (!isScope(scope)) throw new HubError('invalid', `There is no scope ${JSON.stringify(scope.slice(0, 100))}.`)
+    if (!isScope(scope, custom)) throw new HubError('invalid', `There is no scope ${JSON.stringify(scope.slice(0, 100))}.`)
 }
 
 /**
  * All that these scopes mean for this holder. Filters that refer to what the holder has not (`!server` without a client)
  * grant nothing, and so does `inherit`. Throws `invalid` for what is no scope.
  */
-export function expand(scopes: Iterable<string>, holder: Holder = {}): Set<string> {
+export function expand(scopes: Iterable<string>, holder: Holder = {}, custom = noCustom): Set<string> {
   const expanded = new Set<string>()
   for (const scope of scopes) {
-    checkScopes([scope])
+    checkScopes([scope], custom)
     if (scope === 'self') {
-      if (holder.owner !== undefined) for (const name of own) add(expanded, name, `user=${holder.owner}`)
+      if (holder.owner !== undefined) for (const name of own) add(expanded, name, `user=${holder.owner}`, custom)
     } else if (!standIns.includes(scope)) {
       const { name, filter } = split(scope)
       const meant = filter === undefined || filter.includes('=') ? filter : refer(filter, holder)
-      if (meant !== null) add(expanded, name, meant)
+      if (meant !== null) add(expanded, name, meant, custom)
     }
   }
   return reduce(expanded)
 }
 
-function add(expanded: Set<string>, name: string, filter: string | undefined): void {
+function add(expanded: Set<string>, name: string, filter: string | undefined, custom: CustomScopes): void {
   const scope = join(name, filter)
   if (expanded.has(scope)) return
   expanded.add(scope)
   // Whoever may read one server of a user may not for that read the user.
   const server = filter?.startsWith('server=')
-  for (const next of implied.get(name) ?? []) if (!server || !next.startsWith('read:user')) add(expanded, next, filter)
+  for (const next of implied.get(name) ?? custom.get(name) ?? [])
+    if (!server || !next.startsWith('read:user')) add(expanded, next, filter, custom)
 }
 
 /** The filter that `!user`, `!server` or `!service` stands for; null for nothing. */

@@ -3,8 +3,8 @@ import { HubError } from '../errors.ts'
 import type { Caller } from '../plugin.ts'
 import type { TokenRecord, UserRecord } from '../store/records.ts'
 import type { Store } from '../store/store.ts'
-import { rolesOf, scopesOf } from './roles.ts'
-import { checkScopes, covers, expand, holds, intersect, isScope } from './scopes.ts'
+import type { Roles } from './roles.ts'
+import { covers, holds, intersect } from './scopes.ts'
 import { fingerprint, newSecret } from './secrets.ts'
 import type { Users } from './users.ts'
 
@@ -12,7 +12,7 @@ import type { Users } from './users.ts'
 export interface Tokens {
   /**
    * Mint a token for a user; durable when it resolves. The secret is told this once. `scopes` are raw; `expires` in
-   * milliseconds from now, null for never. Throws `invalid` for what is no scope and for one token too many, `missing` for
+   * milliseconds from now, null for never. A server's token has the scopes of the role `server` unless said. Throws `invalid` for what is no scope and for one token too many, `missing` for
    * a user that is none, and `denied` when the session of `sessionId` is no more.
    */
   create(
@@ -45,11 +45,13 @@ export const identify = ['read:users:name!user', 'read:users:groups!user'] as co
 export function createTokens({
   store,
   users,
+  roles,
   audit = unrecorded,
   isOut = () => false,
 }: {
   store: Store
   users: Users
+  roles: Roles
   audit?: Audit
   isOut?: (owner: UserRecord) => boolean
 }): Tokens {
@@ -63,14 +65,20 @@ export function createTokens({
 
   const nameOf = (userId: string) => store.byId.get(userId)?.name ?? ''
 
-  const userScopes: Tokens['userScopes'] = owner => expand(rolesOf(owner).flatMap(scopesOf), { owner: owner.name })
+  const userScopes: Tokens['userScopes'] = owner =>
+    roles.expand(roles.behind(owner).flatMap(roles.scopesOf), { owner: owner.name })
 
   const scopes: Tokens['scopes'] = (owner, record) => {
     const held = userScopes(owner)
     if (record.scopes.includes('inherit')) return held
     // A scope that is known no more grants nothing.
-    const raw = [...record.scopes.filter(isScope), ...identify]
-    return intersect(expand(raw, { owner: owner.name }), held, groupsOf)
+    const raw = [...record.scopes.filter(roles.isScope), ...identify]
+    return intersect(roles.expand(raw, { owner: owner.name }), held, groupsOf)
+  }
+
+  const serverScopes = (userId: string, server: string) => {
+    const place = `!server=${users.byId(userId)?.name}/${server}`
+    return roles.scopesOf('server').map(scope => scope.replace(/!server$/, place))
   }
 
   async function take(userId: string, matches: (token: TokenRecord) => boolean): Promise<TokenRecord[]> {
@@ -84,8 +92,9 @@ export function createTokens({
   }
 
   return {
-    async create(userId, { kind, note = '', scopes = [], expires = null, ...rest }) {
-      checkScopes(scopes)
+    async create(userId, { kind, note = '', expires = null, ...rest }) {
+      const scopes = rest.scopes ?? (kind === 'server' ? serverScopes(userId, rest.server ?? '') : [])
+      roles.expand(scopes)
       const secret = newSecret()
       const now = Date.now()
       const record: TokenRecord = {

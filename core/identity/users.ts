@@ -56,7 +56,7 @@ export type { GroupRecord, Groups }
 
 export function createUsers({ store, audit = unrecorded }: { store: Store; audit?: Audit }): Users {
   const activity = createActivity(store)
-  const groups = createGroups(store)
+  const groups = createGroups(store, audit)
   /** Names and slugs of users that are being written down. */
   const taken = new Set<string>()
   let last = 0

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 import { type Audit, unrecorded } from '../audit.ts'
 import { isHubError } from '../errors.ts'
-import { roles, scopesOf } from '../identity/roles.ts'
-import { covers, coversAll, expand, intersect, isScope } from '../identity/scopes.ts'
+import type { Roles } from '../identity/roles.ts'
+import { covers, coversAll, intersect } from '../identity/scopes.ts'
 import { fingerprint, same } from '../identity/secrets.ts'
 import { identify, type Tokens } from '../identity/tokens.ts'
 import type { Users } from '../identity/users.ts'
@@ -43,15 +43,18 @@ export function createOAuthProvider({
   users,
   tokens,
   audit = unrecorded,
+  roles,
   base,
   lifetime = 14 * 86_400_000,
 }: {
   users: Users
   tokens: Tokens
   audit?: Audit
+  roles: Roles
   base: string
   lifetime?: number
 }): OAuthProvider {
+  const { expand, isScope } = roles
   const codes = createCodes()
   const clients = (id: string) => serverClients(id, users, base)
 
@@ -65,7 +68,7 @@ export function createOAuthProvider({
     const server = `${client.owner.name}/${client.server}`
     const holder = { owner: user.name, client: { server } }
     const asked = param?.split(' ').filter(scope => scope !== '' && scope !== 'identify') ?? []
-    const named = asked.flatMap(scope => (roles.has(scope) ? scopesOf(scope) : [scope]))
+    const named = asked.flatMap(scope => (roles.all.has(scope) ? roles.scopesOf(scope) : [scope]))
     const wanted = (param ? named : client.allowedScopes).map(scope => scope.replace(/!server$/, `!server=${server}`))
     if (!wanted.every(isScope)) return undefined
     if (wanted.includes('inherit') && !client.allowedScopes.includes('inherit')) return undefined

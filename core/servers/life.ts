@@ -360,11 +360,9 @@ export function createLife(parts: LifeParts, ownerId: string, name: string): Lif
         let token: string
         try {
           const server = path()
-          const scopes = ['users:activity!user', `access:servers!server=${user.name}/${name}`]
           const made = await tokens.create(ownerId, {
             kind: 'server',
             note: `Server at ${server}`,
-            scopes,
             server: name,
             generation,
           })

@@ -124,5 +124,7 @@ export const hub = z.strictObject({
   /** Signs `_xsrf` and whatever else must not be forged; 32 bytes, base64url. */
   secret: z.string().min(43),
   groups: z.array(group),
+  /** Whom the config's roles mean by a name: the user who had it when the hub first read it there. */
+  named: z.array(z.strictObject({ name: z.string(), id: z.string() })).default([]),
 })
 export type HubRecord = z.infer<typeof hub>

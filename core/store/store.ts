@@ -91,4 +91,5 @@ const newHub = (): HubRecord => ({
   id: randomBytes(6).toString('hex'),
   secret: randomBytes(32).toString('base64url'),
   groups: [],
+  named: [],
 })

@@ -6,10 +6,10 @@ import type { Caller } from '../plugin.ts'
 import { demand, missing, refuse } from '../rights.ts'
 import type { UserRecord } from '../store/records.ts'
 import { withQuery } from './address.ts'
-import { mayReadAudit } from './audit.tsx'
 import { Actions, State, serverLabel } from './card.tsx'
 import type { PageContext } from './environment.ts'
 import { Ago, Alert, Hidden, page } from './layout.tsx'
+import { Sections } from './sections.tsx'
 
 const pageSize = 50
 
@@ -128,11 +128,7 @@ function adminPage(core: Core, c: PageContext, problem?: Child) {
     { title: 'Admin', status: problem ? 400 : 200 },
     <>
       <h1>Users and servers</h1>
-      {mayReadAudit(caller) && (
-        <p>
-          <a href={`${action}/audit`}>Who did what: the audit trail</a>
-        </p>
-      )}
+      <Sections core={core} c={c} />
       {problem && <Alert>{problem}</Alert>}
       <form class="row" method="get" action={action}>
         <label>

@@ -9,6 +9,7 @@ import { dressed } from './dressed.ts'
 import type { WebEnv } from './environment.ts'
 import { errorPage, unknownPage } from './errors.tsx'
 import { cardEvents, signedInStream, startEvents } from './events.tsx'
+import { addGroup, addMembers, deleteGroup, removeMember, setProperties, showGroup, showGroups } from './groups.tsx'
 import { checked, form, navigated, signedIn } from './guard.ts'
 import { addServer, home, root } from './home.tsx'
 import { page, pluginContent } from './layout.tsx'
@@ -85,6 +86,14 @@ export function createWeb(core: Core): Hono<WebEnv> {
   app.post(hub('admin/users'), navigated, visitor, fields, addUsers(core))
   app.post(hub('admin/users/:user/admin'), navigated, visitor, fields, setAdmin(core))
   app.post(hub('admin/users/:user/delete'), navigated, visitor, fields, deleteUser(core))
+
+  app.get(hub('admin/groups'), navigated, visitor, showGroups(core))
+  app.post(hub('admin/groups'), navigated, visitor, fields, addGroup(core))
+  app.get(hub('admin/groups/:group'), navigated, visitor, showGroup(core))
+  app.post(hub('admin/groups/:group/add'), navigated, visitor, fields, addMembers(core))
+  app.post(hub('admin/groups/:group/remove'), navigated, visitor, fields, removeMember(core))
+  app.post(hub('admin/groups/:group/properties'), navigated, visitor, fields, setProperties(core))
+  app.post(hub('admin/groups/:group/delete'), navigated, visitor, fields, deleteGroup(core))
 
   // plugins' own pages
   for (const plugin of core.plugins) {
