@@ -78,12 +78,13 @@ export interface Given {
   authenticator?: Plugin & Required<Pick<Plugin, 'authenticator'>>
   limits?: object
   profiles?: object[]
+  services?: object[]
 }
 
 /** A whole hub but for its pages, its state in a folder of its own, asked without a socket. */
 export async function apiHub(
   t: TestContext,
-  { url, plugins = [], authenticator = dummy({ password: 'the shared one' }), limits = {}, profiles }: Given = {},
+  { url, plugins = [], authenticator = dummy({ password: 'the shared one' }), limits = {}, profiles, services = [] }: Given = {},
 ) {
   const folder = await mkdtemp(join(tmpdir(), 'api-'))
   const control = new AbortController()
@@ -96,6 +97,7 @@ export async function apiHub(
     proxy,
     timeouts: { slow: '10s', start: '5s', answer: '2s', hook: '2s', stop: '2s' },
     limits,
+    services,
     ...(url !== undefined && { url }),
     ...(profiles && { profiles }),
   })
@@ -106,7 +108,7 @@ export async function apiHub(
   const stager = createStager([...settings.authenticators, ...plugins], settings.timeouts.hook, metrics)
   const closing = control.signal
   const identity = createIdentity({ store, settings, base, url: address, stager, log: silent, closing })
-  const oauth = createOAuthProvider({ users: identity.users, tokens: identity.tokens, base })
+  const oauth = createOAuthProvider({ users: identity.users, tokens: identity.tokens, services: identity.services, base })
   const servers = createServers({
     hub: { id: store.hub.data.id, base, url: address, address: 'http://127.0.0.1:8081' },
     settings,

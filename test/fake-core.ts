@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { config } from '../core/config/schema.ts'
+import { type Config, config } from '../core/config/schema.ts'
 import type { Core } from '../core/core.ts'
 import { HubError } from '../core/errors.ts'
 import type { LoginResult } from '../core/identity/logins.ts'
@@ -9,6 +9,7 @@ import { normalizeUsername, serverPath, slug } from '../core/names.ts'
 import type { AuthorizeResult } from '../core/oauth/provider.ts'
 import type { Caller, Cause, Plugin, Profile, ScopeTarget } from '../core/plugin.ts'
 import type { Server, StartEvent, StartRequest } from '../core/servers/server.ts'
+import { createServices } from '../core/services/services.ts'
 import type { ServerRecord, TokenRecord, UserRecord } from '../core/store/records.ts'
 import { createWeb } from '../core/web/web.ts'
 
@@ -50,6 +51,7 @@ export function fakeCore(
     plugins?: Plugin[]
     methods?: Core['logins']['methods']
     branding?: { name?: string; logo?: string }
+    services?: Config['services']
   } = {},
 ): FakeCore {
   const { base = '/', plugins = [] } = options
@@ -60,6 +62,7 @@ export function fakeCore(
     proxy: part,
     profiles: options.profiles ?? [{ name: 'notebook', label: 'Notebook' }],
     branding: options.branding ?? {},
+    services: options.services ?? [],
   })
   const closing = new AbortController()
   const calls: unknown[][] = []
@@ -96,6 +99,7 @@ export function fakeCore(
   function caller(record: UserRecord, held: ReadonlySet<string>): Caller {
     const allows = (scope: string, target?: ScopeTarget) => {
       if (held.has(scope)) return true
+      if (target && 'service' in target) return held.has(`${scope}!service=${target.service}`)
       if (!target || !('user' in target)) return false
       return held.has(`${scope}!user=${target.user}`) || held.has(`${scope}!server=${target.user}/${target.server ?? ''}`)
     }
@@ -116,6 +120,7 @@ export function fakeCore(
     url: options.url ? new URL(options.url) : undefined,
     metrics: createMetrics(),
     plugins,
+    services: createServices({ settings: settings.services, base, groupsOf: name => groups.get(name) ?? [] }),
     closing: closing.signal,
     calls,
     bearers,

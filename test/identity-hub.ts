@@ -18,6 +18,7 @@ export interface Given {
   url?: string
   timeouts?: Config['timeouts']
   folder?: string
+  services?: Config['services']
 }
 
 /** An authenticator that takes everybody whose password is `right`, as they call themselves. */
@@ -41,6 +42,7 @@ export async function identityHub(t: TestContext, given: Given = {}) {
     spawner: role,
     proxy: role,
     timeouts: { hook: '2s', ...given.timeouts },
+    services: given.services ?? [],
     ...(given.url && { url: given.url }),
   })
   const url = given.url === undefined ? undefined : new URL(given.url)

@@ -14,6 +14,7 @@ import { readHealth, readInfo, readMetrics, readVersion } from './hub.ts'
 import { exchangeCode } from './oauth.ts'
 import { followStart } from './progress.ts'
 import { addServer, changeServer, readServer, startServer, stopServer } from './servers.ts'
+import { listServices, readService } from './services.ts'
 import { addToken, introspect, listTokens, readToken, removeToken } from './tokens.ts'
 import { addUser, addUsers, changeUser, listUsers, readSelf, readUser, removeUser } from './users.ts'
 
@@ -40,10 +41,14 @@ export const routes: Readonly<Record<string, Readonly<Record<string, Endpoint>>>
   '/users/:user/servers/:server': { ...oneServer, PUT: addServer, PATCH: changeServer },
   '/users/:user/servers/:server/progress': { GET: followStart },
 
+  // The config alone says which services there are.
+  '/services': { GET: listServices },
+  '/services/:service': { GET: readService },
+
   '/oauth2/token': { POST: exchangeCode },
   '/authorizations/token/:token': { GET: introspect },
 
-  // To come, here and nowhere else: groups, services, shares, share-codes, proxy, shutdown.
+  // To come, here and nowhere else: groups, shares, share-codes, proxy, shutdown.
 }
 
 const largestBody = 2 ** 20

@@ -5,6 +5,7 @@ import { checkAccess } from '../identity/access.ts'
 import type { Hooks, Plugin } from '../plugin.ts'
 import { type ConfigIssue, checkShape, dotted } from './options.ts'
 import { config, isPlugin, type Settings } from './schema.ts'
+import { checkServices } from './service.ts'
 import { article } from './wording.ts'
 
 /** A config that can be used, or all that is wrong with it. */
@@ -16,7 +17,7 @@ export function check(value: unknown, folder: string): Checked {
   const found = pluginsIn(value)
   const issues = [...('issues' in shape ? shape.issues : contradictions(shape.data, folder)), ...pluginIssues(found)]
   if ('issues' in shape || issues.length > 0) return { issues }
-  const settings = withAbsoluteLogo(shape.data, folder)
+  const settings = withAbsolutePaths(shape.data, folder)
   const plugins = [...new Set(found.map(({ plugin }) => plugin))]
   return { settings, plugins, warnings: warnings(settings, plugins) }
 }
@@ -132,7 +133,13 @@ const pluginShape = z.strictObject({
 } satisfies Record<keyof Plugin, z.ZodType>)
 
 function contradictions(settings: Settings, folder: string): ConfigIssue[] {
-  return [...urlIssues(settings), ...checkAccess(settings.access), ...profileIssues(settings), ...logoIssues(settings, folder)]
+  return [
+    ...urlIssues(settings),
+    ...checkAccess(settings.access),
+    ...profileIssues(settings),
+    ...checkServices(settings.services),
+    ...logoIssues(settings, folder),
+  ]
 }
 
 function urlIssues({ url }: Settings): ConfigIssue[] {
@@ -165,9 +172,13 @@ function logoIssues({ branding: { logo } }: Settings, folder: string): ConfigIss
   return [{ path: ['branding', 'logo'], message: `there is no file ${resolve(folder, logo)}` }]
 }
 
-function withAbsoluteLogo(settings: Settings, folder: string): Settings {
+function withAbsolutePaths(settings: Settings, folder: string): Settings {
   const { logo } = settings.branding
-  return logo === undefined ? settings : { ...settings, branding: { ...settings.branding, logo: resolve(folder, logo) } }
+  return {
+    ...settings,
+    branding: logo === undefined ? settings.branding : { ...settings.branding, logo: resolve(folder, logo) },
+    services: settings.services.map(service => ({ ...service, cwd: resolve(folder, service.cwd ?? '') })),
+  }
 }
 
 function warnings(settings: Settings, plugins: readonly Plugin[]): string[] {

@@ -1,6 +1,7 @@
 import type { Settings } from '../config/schema.ts'
 import { call, type Stager } from '../hooks.ts'
 import type { Log } from '../plugin.ts'
+import { createServices, type Services } from '../services/services.ts'
 import type { Store } from '../store/store.ts'
 import { createAccess } from './access.ts'
 import { createLogins, decideAdmin, type Logins } from './logins.ts'
@@ -15,7 +16,8 @@ export interface Parts {
   sessions: Sessions
   xsrf: Xsrf
   logins: Logins
-  /** Apply what the config says of admins to those who are users already. Once, before anybody is served. */
+  services: Services
+  /** Apply what the config says of admins and services to those who are users already. Once, before anybody is served. */
   settle(): Promise<void>
 }
 
@@ -42,7 +44,14 @@ export function createIdentity({
   const authenticators = new Set(settings.authenticators.map(({ name }) => name))
 
   const users = createUsers({ store })
-  const tokens = createTokens({ store, users, isBlocked: ({ name }) => access.blocks(name) })
+  const groupsOf = (name: string) => users.groups.of(users.get(name)?.id ?? '')
+  const services = createServices({ settings: settings.services, base, groupsOf })
+  const tokens = createTokens({
+    store,
+    users,
+    isBlocked: ({ name }) => access.blocks(name),
+    granted: ({ name, id }) => services.grantedTo(name, users.groups.of(id)),
+  })
   const sessions = createSessions({
     store,
     users,
@@ -72,11 +81,16 @@ export function createIdentity({
     sessions,
     xsrf,
     logins,
+    services,
     async settle() {
-      for (const { id, name, adminBy } of users.all()) {
+      for (const { id, name, adminBy, tokens: held } of users.all()) {
         const by = access.makesAdmin(name, users.groups.of(id)) ? 'access' : undefined
         // What an authenticator gave, it is asked about at the next sign-in.
         if (by || adminBy === 'access') await users.update(id, draft => decideAdmin(draft, by))
+        // A service that is no more must not go on in its users' names.
+        const isLost = ({ client }: { client: string | null }) =>
+          client?.startsWith('service-') === true && !services.byClient(client)
+        if (held.some(isLost)) await tokens.revoke(id, isLost)
       }
     },
   }

@@ -40,15 +40,17 @@ export interface Tokens {
 /** What every token may do, unless it inherits all: say whose it is. */
 export const identify = ['read:users:name!user', 'read:users:groups!user'] as const
 
-/** `isBlocked` is asked at each use. */
+/** `isBlocked` is asked at each use, and so is `granted`: the scopes that somebody has beside those of their roles. */
 export function createTokens({
   store,
   users,
   isBlocked = () => false,
+  granted = () => [],
 }: {
   store: Store
   users: Users
   isBlocked?: (owner: UserRecord) => boolean
+  granted?: (owner: UserRecord) => readonly string[]
 }): Tokens {
   let last = 0
   for (const { tokens } of store.byId.values()) for (const { id } of tokens) last = Math.max(last, id)
@@ -58,7 +60,8 @@ export function createTokens({
     return user ? users.groups.of(user.id) : []
   }
 
-  const userScopes: Tokens['userScopes'] = owner => expand(rolesOf(owner).flatMap(scopesOf), { owner: owner.name })
+  const userScopes: Tokens['userScopes'] = owner =>
+    expand([...rolesOf(owner).flatMap(scopesOf), ...granted(owner)], { owner: owner.name })
 
   const scopes: Tokens['scopes'] = (owner, record) => {
     const held = userScopes(owner)
