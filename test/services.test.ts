@@ -125,6 +125,7 @@ async function serviceHub(t: TestContext) {
     alice: await hub.person('alice'),
     narrow: await hub.person('admin', { scopes: ['read:services:name!service=culler'] }),
     roles: await hub.person('admin', { scopes: ['read:roles:services'] }),
+    lister: await hub.person('admin', { scopes: ['list:services!service=grades'] }),
     grades: `${secret}-grades`,
     culler: `${secret}-culler`,
     root: `${secret}-root`,
@@ -180,6 +181,7 @@ test('api: the model of a service has what the scopes say, and the list is by na
     info: { room: 'B 12' },
     display: true,
   })
+  assert.deepEqual((await as('lister', 'GET', '/services')).json, { grades: { kind: 'service', name: 'grades', admin: false } })
   assert.deepEqual((await as('narrow', 'GET', '/services/culler')).json, { kind: 'service', name: 'culler', admin: false })
   assert.deepEqual((await as('roles', 'GET', '/services/root')).json, {
     kind: 'service',
