@@ -10,6 +10,7 @@ import type { Metrics } from './metrics.ts'
 import type { OAuthProvider } from './oauth/provider.ts'
 import type { Log, Plugin } from './plugin.ts'
 import type { Servers } from './servers/servers.ts'
+import type { Services } from './services/services.ts'
 
 /** The parts of a running hub, as pages and endpoints see them. Put together in hub.ts. */
 export interface Core {
@@ -27,6 +28,7 @@ export interface Core {
   logins: Logins
   oauth: OAuthProvider
   servers: Servers
+  services: Services
   metrics: Metrics
   audit: Audit
   /** In config order, each once. */

@@ -22,6 +22,9 @@ import type { Close, Job, Log, Plugin, Reach, RouteApi } from './plugin.ts'
 import { createPluginHub, isPublic } from './plugin-hub.ts'
 import { createRoutes } from './servers/routes.ts'
 import { createServers, type RunningServers } from './servers/servers.ts'
+import { keepRunning } from './services/child.ts'
+import { serviceEnvironment } from './services/environment.ts'
+import { createProbe } from './services/probe.ts'
 import { lock } from './store/lock.ts'
 import { openStore } from './store/store.ts'
 import { createAuthorize } from './web/authorize.tsx'
@@ -83,12 +86,13 @@ export function createHub({ settings, plugins, dataFolder }: LoadedConfig, { log
       tokens: identity.tokens,
       audit,
       roles: identity.roles,
+      services: identity.services,
       base,
       lifetime: settings.timeouts.session,
     })
 
     settings.proxy.proxy.connect?.(routeApi)
-    const routes = createRoutes(settings.proxy, log, metrics, closing)
+    const routes = createRoutes(settings.proxy, log, metrics, closing, identity.services.routes)
     const servers = createServers({
       hub,
       settings,
@@ -125,17 +129,28 @@ export function createHub({ settings, plugins, dataFolder }: LoadedConfig, { log
     app.route(`${base}hub/api/oauth2/authorize`, createAuthorize(core))
     app.route(`${base}hub/api`, createApi(core))
     app.route('/', createWeb(core))
-    for (const at of [
-      ...(socket === undefined ? [] : [{ path: socket }]),
-      { host: settings.hub.listen ?? reach.listen, port: settings.hub.port },
-    ]) {
+    const host = settings.hub.listen ?? reach.listen
+    for (const at of [...(socket === undefined ? [] : [{ path: socket }]), { host, port: settings.hub.port }]) {
       closers.push(await listen(app, at))
     }
 
     await servers.look()
     await servers.repairRoutes()
     closers.push(await servers.watch())
-    closers.push(runJobs([...coreJobs(settings, servers, identity.users, metrics), ...pluginJobs(plugins)], log, metrics))
+    for (const service of identity.services.all()) {
+      const { name, settings: own } = service
+      if (!own.command) continue
+      // It runs on this machine, wherever servers do.
+      const here = `http://${/^(0\.0\.0\.0|::)$/.test(host) ? '127.0.0.1' : host}:${settings.hub.port}`
+      const env = serviceEnvironment(service, { base, hub: here, url })
+      const running = (pid: number) => {
+        service.pid = pid
+      }
+      closers.push(keepRunning({ command: own.command, cwd: own.cwd, env, log: log.with({ service: name }), running }))
+    }
+    const probe = createProbe(identity.services, log)
+    const jobs = coreJobs(settings, servers, identity.users, metrics, probe)
+    closers.push(runJobs([...jobs, ...pluginJobs(plugins)], log, metrics))
     up()
     log.info('who may sign in', { who: describeAccess(accessRules(settings)) })
     log.info('hub is up', { users: identity.users.count, servers: [...servers.active()].length, address })
@@ -222,12 +237,19 @@ function ended(server: HttpServer): Promise<void> {
 }
 
 /** What the core itself does in the background. */
-function coreJobs(settings: Settings, servers: RunningServers, users: Users, metrics: Metrics): NamedJob[] {
+function coreJobs(
+  settings: Settings,
+  servers: RunningServers,
+  users: Users,
+  metrics: Metrics,
+  probe: ReturnType<typeof createProbe>,
+): NamedJob[] {
   const named = (name: string, job: Job) => ({ plugin: 'core', name, job })
   return [
     named('look', { every: settings.timeouts.poll, run: () => servers.look() }),
     named('routes', { every: 60_000, run: () => servers.repairRoutes() }),
     named('activity', { every: 60_000, run: () => servers.readActivity().finally(() => users.flush()) }),
+    named('services', { every: 60_000, atStart: true, run: ctx => probe(ctx.signal) }),
     named('counts', { every: 60_000, atStart: true, run: () => countUsers(users, metrics) }),
   ]
 }

@@ -82,6 +82,7 @@ export interface Given {
   access?: Config['access']
   roles?: Config['roles']
   scopes?: Config['scopes']
+  services?: object[]
 }
 
 /** A whole hub but for its pages, its state in a folder of its own, asked without a socket. */
@@ -96,6 +97,7 @@ export async function apiHub(
     access = { everyone: true },
     roles = [],
     scopes = {},
+    services = [],
   }: Given = {},
 ) {
   const folder = await mkdtemp(join(tmpdir(), 'api-'))
@@ -111,6 +113,7 @@ export async function apiHub(
     proxy,
     timeouts: { slow: '10s', start: '5s', answer: '2s', hook: '2s', stop: '2s' },
     limits,
+    services,
     ...(url !== undefined && { url }),
     ...(profiles && { profiles }),
   })
@@ -123,7 +126,14 @@ export async function apiHub(
   const closing = control.signal
   const identity = createIdentity({ store, settings, base, url: address, stager, audit, log: silent, closing })
   await identity.settle()
-  const oauth = createOAuthProvider({ users: identity.users, tokens: identity.tokens, roles: identity.roles, audit, base })
+  const oauth = createOAuthProvider({
+    users: identity.users,
+    tokens: identity.tokens,
+    roles: identity.roles,
+    services: identity.services,
+    audit,
+    base,
+  })
   const servers = createServers({
     hub: { id: store.hub.data.id, base, url: address, address: 'http://127.0.0.1:8081' },
     settings,

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { unrecorded } from '../core/audit.ts'
-import { config } from '../core/config/schema.ts'
+import { type Config, config } from '../core/config/schema.ts'
 import type { Core } from '../core/core.ts'
 import { HubError } from '../core/errors.ts'
 import type { LoginResult } from '../core/identity/logins.ts'
@@ -12,6 +12,7 @@ import { normalizeUsername, serverPath, slug } from '../core/names.ts'
 import type { AuthorizeResult } from '../core/oauth/provider.ts'
 import type { Caller, Cause, Plugin, Profile, ScopeTarget } from '../core/plugin.ts'
 import type { Server, StartEvent, StartRequest } from '../core/servers/server.ts'
+import { createServices } from '../core/services/services.ts'
 import type { ServerRecord, TokenRecord, UserRecord } from '../core/store/records.ts'
 import { createWeb } from '../core/web/web.ts'
 
@@ -45,6 +46,13 @@ export interface FakeCore extends Core {
 }
 
 /** A core whose parts are Maps, for tests of pages. */
+/** The default roles, which the config gives to no service. */
+export const usualRoles = {
+  ofService: () => [],
+  scopesOf: (role: string) => [...(defaultRoles.get(role)?.scopes ?? [])],
+  expand,
+}
+
 export function fakeCore(
   options: {
     base?: string
@@ -53,6 +61,7 @@ export function fakeCore(
     plugins?: Plugin[]
     methods?: Core['logins']['methods']
     branding?: { name?: string; logo?: string }
+    services?: Config['services']
   } = {},
 ): FakeCore {
   const { base = '/', plugins = [] } = options
@@ -63,6 +72,7 @@ export function fakeCore(
     proxy: part,
     profiles: options.profiles ?? [{ name: 'notebook', label: 'Notebook' }],
     branding: options.branding ?? {},
+    services: options.services ?? [],
   })
   const closing = new AbortController()
   const calls: unknown[][] = []
@@ -99,6 +109,7 @@ export function fakeCore(
   function caller(record: UserRecord, held: ReadonlySet<string>): Caller {
     const allows = (scope: string, target?: ScopeTarget) => {
       if (held.has(scope)) return true
+      if (target && 'service' in target) return held.has(`${scope}!service=${target.service}`)
       if (!target || !('user' in target)) return false
       return held.has(`${scope}!user=${target.user}`) || held.has(`${scope}!server=${target.user}/${target.server ?? ''}`)
     }
@@ -120,6 +131,7 @@ export function fakeCore(
     metrics: createMetrics(),
     audit: unrecorded,
     plugins,
+    services: createServices({ settings: settings.services, base, groupsOf: name => groups.get(name) ?? [], roles: usualRoles }),
     closing: closing.signal,
     calls,
     bearers,

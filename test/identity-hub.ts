@@ -21,6 +21,7 @@ export interface Given {
   roles?: Config['roles']
   scopes?: Config['scopes']
   folder?: string
+  services?: Config['services']
 }
 
 /** An authenticator that takes everybody whose password is `right`, as they call themselves. */
@@ -46,6 +47,7 @@ export async function identityHub(t: TestContext, given: Given = {}) {
     spawner: role,
     proxy: role,
     timeouts: { hook: '2s', ...given.timeouts },
+    services: given.services ?? [],
     ...(given.url && { url: given.url }),
   })
   const url = given.url === undefined ? undefined : new URL(given.url)

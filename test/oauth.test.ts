@@ -9,8 +9,8 @@ import { Browser, identityHub } from './identity-hub.ts'
 /** A provider, and the two sides of it: browsers that ask for codes, servers that turn them into tokens. */
 async function oauthHub(t: TestContext, lifetime?: number) {
   const hub = await identityHub(t)
-  const { users, roles, tokens, sessions } = hub
-  const oauth = createOAuthProvider({ users, roles, tokens, base: '/', lifetime })
+  const { users, roles, tokens, sessions, services } = hub
+  const oauth = createOAuthProvider({ users, roles, services, tokens, base: '/', lifetime })
 
   async function person(name: string, init: { admin?: boolean } = {}) {
     const { id } = await users.create(name, init)
@@ -317,7 +317,7 @@ test('codes end after five minutes, and are bounded for each user and in all', (
   const codes = createCodes(() => now, 200)
   const grant = (userId: string) => ({
     userId,
-    client: { ownerId: 'o', server: '', generation: 'g' },
+    client: { id: 'jupyterhub-user-o', secretHash: 'h' },
     redirectUri: undefined,
     scopes: [],
     sessionId: 's',

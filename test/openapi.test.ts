@@ -70,13 +70,18 @@ test('openapi: bodies and rights are those that requests are checked with', asyn
 test('openapi: what is documented is there', async t => {
   const { json } = await (await apiHub(t)).send('GET', '/openapi.json')
   for (const { path, method } of operationsOf(json)) {
-    const hub = await apiHub(t)
+    const hub = await apiHub(t, { services: [{ name: 'grades', token: 'a-token-of-some-length' }] })
     const token = await hub.person('ada', { admin: true })
     const secret = await hub.person('bob')
     await hub.core.servers.describe(hub.core.users.get('bob')!, 'lab', () => {})
     await hub.core.users.groups.create(['physics'])
     const about = path.startsWith('/authorizations') ? secret : 'a2'
-    const asked = path.replace('{user}', 'bob').replace('{server}', 'lab').replace('{group}', 'physics').replace('{token}', about)
+    const asked = path
+      .replace('{user}', 'bob')
+      .replace('{server}', 'lab')
+      .replace('{group}', 'physics')
+      .replace('{service}', 'grades')
+      .replace('{token}', about)
     const { status } = await hub.send(method, asked, { token })
     assert.ok(status !== 404 && status !== 405, `${method} ${asked}: ${status}`)
   }

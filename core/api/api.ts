@@ -18,6 +18,7 @@ import { exchangeCode } from './oauth.ts'
 import { openApi, type Routes } from './openapi.ts'
 import { followStart } from './progress.ts'
 import { addServer, changeServer, readServer, startServer, stopServer } from './servers.ts'
+import { listServices, readService } from './services.ts'
 import { addToken, introspect, listTokens, readToken, removeToken } from './tokens.ts'
 import { addUser, addUsers, changeUser, listUsers, readSelf, readUser, removeUser } from './users.ts'
 
@@ -53,10 +54,14 @@ export const routes: Routes = {
   '/groups/:group/users': { POST: addMembers, DELETE: removeMembers },
   '/groups/:group/properties': { PUT: setProperties },
 
+  // The config alone says which services there are.
+  '/services': { GET: listServices },
+  '/services/:service': { GET: readService },
+
   '/oauth2/token': { POST: exchangeCode },
   '/authorizations/token/:token': { GET: introspect },
 
-  // To come, here and nowhere else: services, shares, share-codes, proxy, shutdown.
+  // To come, here and nowhere else: shares, share-codes, proxy, shutdown.
 }
 
 const largestBody = 2 ** 20

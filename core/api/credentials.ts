@@ -11,6 +11,12 @@ const resolution = 30_000
  * everybody else, never anything that would read as "does not exist".
  */
 export async function identify(core: Core, c: ApiContext): Promise<void> {
+  const service = serviceOf(core, c)
+  if (service) {
+    c.set('service', service)
+    c.set('caller', core.services.caller(service))
+    return
+  }
   const { owner: found, token, session } = tokenOf(core, c) ?? sessionOf(core, c)
   const authenticator = session ? session.authenticator : token?.kind !== 'server' && found.identity?.authenticator
   if (authenticator && !(await core.logins.refresh(found, authenticator))) throw unknownCaller()
@@ -36,11 +42,18 @@ interface Found {
 
 /** undefined: the request carries none. A token that is not good is not made up for by a cookie. */
 export function tokenOf(core: Core, c: ApiContext): Found | undefined {
-  const secret = /^(?:token|bearer)\s+(\S+)$/i.exec(c.req.header('authorization') ?? '')?.[1]
+  const secret = secretOf(c)
   if (secret === undefined) return undefined
   const found = core.tokens.find(secret)
   if (!found) throw unknownCaller()
   return { owner: found.owner, token: found.record }
+}
+
+const secretOf = (c: ApiContext) => /^(?:token|bearer)\s+(\S+)$/i.exec(c.req.header('authorization') ?? '')?.[1]
+
+function serviceOf(core: Core, c: ApiContext) {
+  const secret = secretOf(c)
+  return secret === undefined ? undefined : core.services.find(secret)
 }
 
 function sessionOf(core: Core, c: ApiContext): Found {

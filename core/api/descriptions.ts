@@ -97,6 +97,9 @@ export const descriptions: Readonly<Record<string, Described>> = {
   'DELETE /groups/:group/users': { summary: 'Remove members', answers: { 200: 'The group.' } },
   'PUT /groups/:group/properties': { summary: 'Replace the properties of a group', answers: { 200: 'The group.' } },
 
+  'GET /services': { summary: 'List services', answers: { 200: 'By name, the services that the caller may see.' } },
+  'GET /services/:service': { summary: 'Read a service', answers: { 200: 'The service.' } },
+
   'POST /oauth2/token': {
     summary: 'Change an authorization code for an access token',
     form: z.object({

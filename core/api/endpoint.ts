@@ -4,14 +4,16 @@ import { checkShape, dotted } from '../config/options.ts'
 import type { Core } from '../core.ts'
 import { HubError } from '../errors.ts'
 import type { ApiEnv, Awaitable } from '../plugin.ts'
+import type { Service } from '../services/services.ts'
 import type { SessionRecord, TokenRecord, UserRecord } from '../store/records.ts'
 
-/** What travels with a request: who asks, and by what. One of `token` and `session` is set where a caller is. */
+/** What travels with a request: who asks, and by what. One of `token`, `session` and `service` is set where a caller is; `owner` with the first two. */
 export interface RequestEnv {
   Variables: ApiEnv['Variables'] & {
-    owner: UserRecord
+    owner: UserRecord | undefined
     token: TokenRecord | undefined
     session: SessionRecord | undefined
+    service: Service | undefined
   }
 }
 

@@ -2,6 +2,7 @@ import type { Core } from '../core.ts'
 import { escapeSegment } from '../names.ts'
 import type { Caller } from '../plugin.ts'
 import type { Server } from '../servers/server.ts'
+import type { Service } from '../services/services.ts'
 import type { GroupRecord, TokenRecord, UserRecord } from '../store/records.ts'
 
 /** A moment as JupyterHub writes it: six digits after the point, or none at all. */
@@ -83,6 +84,19 @@ export function serverModel(core: Core, caller: Caller, server: Server): Record<
     full_progress_url: core.url ? `${core.url.origin}${progress}` : null,
     ...(caller.allows('admin:server_state', { user: owner.name, server: name }) && { state: record.handle ?? {} }),
   }
+}
+
+/** What this caller may see of a service; undefined when that is nothing. */
+export function serviceModel(caller: Caller, { name, path, pid, settings }: Service): Record<string, unknown> | undefined {
+  const may = (scope: string) => caller.allows(scope, { service: name })
+  const { admin, url, command, info, display } = settings
+  const roles = admin ? ['admin'] : []
+  const model = {
+    ...(may('read:services:name') && { admin }),
+    ...(may('read:roles:services') && { admin, roles }),
+    ...(may('read:services') && { roles, url: url ?? '', prefix: path, command: command ?? [], pid, info, display }),
+  }
+  return Object.keys(model).length === 0 ? undefined : { kind: 'service', name, ...model }
 }
 
 export function tokenModel(core: Core, owner: UserRecord, token: TokenRecord): Record<string, unknown> {

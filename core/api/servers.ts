@@ -123,8 +123,8 @@ function optionsOf(core: Core, user: UserRecord, options: z.output<typeof userOp
 }
 
 function reasonOf(c: ApiContext, owner: UserRecord): StopReason {
-  if (c.get('token')) return 'api'
-  return c.get('owner').id === owner.id ? 'user' : 'admin'
+  if (!c.get('session')) return 'api'
+  return c.get('owner')?.id === owner.id ? 'user' : 'admin'
 }
 
 /** Why the start has ended without a server, as an answer to who asked for it. */

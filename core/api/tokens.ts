@@ -73,7 +73,7 @@ export const removeToken: Endpoint = {
   async run(core, c) {
     const user = namedUser(core, c)
     const { id, client } = namedToken(core, c, user)
-    if (user.admin && user.id !== c.get('owner').id) demandAdmin(c.get('caller'))
+    if (user.admin && user.id !== c.get('owner')?.id) demandAdmin(c.get('caller'))
     await core.tokens.revoke(user.id, token => token.id === id || (client !== null && token.client === client))
     return c.body(null, 204)
   },
@@ -83,8 +83,11 @@ export const removeToken: Endpoint = {
 export const introspect: Endpoint = {
   access: 'callers',
   run(core, c) {
-    if (!c.get('token')) throw unknownCaller()
-    const found = core.tokens.find(c.req.param('token') ?? '')
+    if (c.get('session')) throw unknownCaller()
+    const secret = c.req.param('token') ?? ''
+    const service = core.services.find(secret)
+    if (service) return c.json({ kind: 'service', name: service.name, admin: service.settings.admin })
+    const found = core.tokens.find(secret)
     if (!found) throw missing()
     const { name, admin, id } = found.owner
     return c.json({ kind: 'user', name, admin, groups: [...core.users.groups.of(id)], user_info: null })

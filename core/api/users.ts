@@ -5,14 +5,15 @@ import { normalizeUsername } from '../names.ts'
 import { demandAdmin, missing } from '../rights.ts'
 import type { UserRecord } from '../store/records.ts'
 import { type ApiContext, type Endpoint, nameField, withBody } from './endpoint.ts'
-import { isActive, userModel } from './models.ts'
+import { isActive, serviceModel, userModel } from './models.ts'
 import { paged } from './paging.ts'
 
 /** Who asks, with the scopes that the request has. */
 export const readSelf: Endpoint = {
   access: 'callers',
   run(core, c) {
-    const { caller, owner, token, session } = c.var
+    const { caller, owner, token, session, service } = c.var
+    if (!owner) return c.json({ ...(service && serviceModel(caller, service)), scopes: [...caller.scopes].sort() })
     return c.json({
       kind: 'user',
       name: owner.name,
@@ -114,7 +115,7 @@ export const removeUser: Endpoint = {
   async run(core, c) {
     const caller = c.get('caller')
     const user = namedUser(core, c)
-    if (user.id === c.get('owner').id) throw new HubError('invalid', 'You cannot delete yourself. Ask another administrator.')
+    if (user.id === c.get('owner')?.id) throw new HubError('invalid', 'You cannot delete yourself. Ask another administrator.')
     if (user.admin) demandAdmin(caller)
     const servers = core.servers.of(user)
     if (servers.some(({ pending }) => pending === 'stop')) {

@@ -6,6 +6,7 @@ import { checkRoles } from '../identity/roles.ts'
 import type { Hooks, Plugin } from '../plugin.ts'
 import { type ConfigIssue, checkShape, dotted } from './options.ts'
 import { config, isPlugin, type Settings } from './schema.ts'
+import { checkServices } from './service.ts'
 import { article } from './wording.ts'
 
 /** A config that can be used, or all that is wrong with it. */
@@ -17,7 +18,7 @@ export function check(value: unknown, folder: string): Checked {
   const found = pluginsIn(value)
   const issues = [...('issues' in shape ? shape.issues : contradictions(shape.data, folder)), ...pluginIssues(found)]
   if ('issues' in shape || issues.length > 0) return { issues }
-  const settings = withAbsoluteLogo(shape.data, folder)
+  const settings = withAbsolutePaths(shape.data, folder)
   const plugins = [...new Set(found.map(({ plugin }) => plugin))]
   return { settings, plugins, warnings: warnings(settings, plugins) }
 }
@@ -139,6 +140,7 @@ function contradictions(settings: Settings, folder: string): ConfigIssue[] {
     ...checkAccess(settings.access),
     ...checkRoles(settings),
     ...profileIssues(settings),
+    ...checkServices(settings.services),
     ...logoIssues(settings, folder),
   ]
 }
@@ -173,9 +175,13 @@ function logoIssues({ branding: { logo } }: Settings, folder: string): ConfigIss
   return [{ path: ['branding', 'logo'], message: `there is no file ${resolve(folder, logo)}` }]
 }
 
-function withAbsoluteLogo(settings: Settings, folder: string): Settings {
+function withAbsolutePaths(settings: Settings, folder: string): Settings {
   const { logo } = settings.branding
-  return logo === undefined ? settings : { ...settings, branding: { ...settings.branding, logo: resolve(folder, logo) } }
+  return {
+    ...settings,
+    branding: logo === undefined ? settings.branding : { ...settings.branding, logo: resolve(folder, logo) },
+    services: settings.services.map(service => ({ ...service, cwd: resolve(folder, service.cwd ?? '') })),
+  }
 }
 
 function warnings(settings: Settings, plugins: readonly Plugin[]): string[] {

@@ -19,6 +19,7 @@ export function plan({ file, dataFolder, settings, plugins, warnings }: LoadedCo
     ),
     ...section('profiles', settings.profiles.map(profile)),
     ...section('roles', settings.roles.map(role)),
+    ...section('services', settings.services.map(service(base))),
     ...section('warnings', warnings),
     '',
   ].join('\n')
@@ -70,6 +71,19 @@ function role({ name, scopes, users, groups, services }: Settings['roles'][numbe
     ...who.map(([kind, names]) => `${kind} ${names.join(', ')}`),
   ].join('; ')
 }
+/** Without its token, its environment and the arguments of its command: there may be secrets among them. */
+const service =
+  (base: string) =>
+  ({ name, url, command, access, admin, scopes }: Settings['services'][number]): string => {
+    const who = [...access.users, ...access.groups.map(group => `members of ${group}`)]
+    const facts = [
+      ...(url === undefined ? [] : [`${base}services/${name}/ at ${url}`]),
+      command === undefined ? 'runs elsewhere' : `runs ${command[0]}`,
+      access.everyone ? 'for everybody' : `for ${['administrators', ...who].join(', ')}`,
+      ...(admin ? ['may do everything'] : scopes.length > 0 ? [`may ${scopes.join(', ')}`] : []),
+    ]
+    return `${name}: ${facts.join('; ')}`
+  }
 
 function bytes(count: number): string {
   const power = [4, 3, 2, 1].find(power => count % 1024 ** power === 0) ?? 0

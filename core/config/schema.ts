@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { duration, size } from '../duration.ts'
 import type { Plugin } from '../plugin.ts'
+import { service } from './service.ts'
 import { article, kind } from './wording.ts'
 
 type With<Role extends keyof Plugin> = Plugin & Required<Pick<Plugin, Role>>
@@ -106,6 +107,8 @@ export const config = z.strictObject({
     .array(profile)
     .min(1)
     .default([{ name: 'notebook', label: 'Notebook' }]),
+  /** Programs beside the hub: web pages that people sign in to through it, and scripts that use its API. */
+  services: z.array(service).default([]),
   branding: z
     .strictObject({
       name: z.string().min(1).default('swarmhub'),

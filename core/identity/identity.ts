@@ -2,6 +2,7 @@ import type { Audit } from '../audit.ts'
 import type { Settings } from '../config/schema.ts'
 import { call, type Stager } from '../hooks.ts'
 import type { Log } from '../plugin.ts'
+import { createServices, type Services } from '../services/services.ts'
 import type { UserRecord } from '../store/records.ts'
 import type { Store } from '../store/store.ts'
 import { type Access, accessRules, createAccess } from './access.ts'
@@ -19,7 +20,8 @@ export interface Parts {
   sessions: Sessions
   xsrf: Xsrf
   logins: Logins
-  /** Apply what the config says of roles, and of admins to those who are users already. Once, before anybody is served. */
+  services: Services
+  /** Apply what the config says of roles, services, and of admins to those who are users already. Once, before anybody is served. */
   settle(): Promise<void>
 }
 
@@ -57,7 +59,10 @@ export function createIdentity({
   const admits = ({ id, name }: UserRecord) => access.admits(name, users.groups.of(id))
   // Who has never signed in is an account that an admin made for a program: no rule need name it.
   const isOut = (owner: UserRecord) => access.blocks(owner.name) || (owner.identity !== null && !admits(owner))
-  const tokens = createTokens({ store, users, roles, audit, isOut })
+  const groupsOf = (name: string) => users.groups.of(users.get(name)?.id ?? '')
+  const services = createServices({ settings: settings.services, base, groupsOf, roles })
+  const granted = ({ name, id }: UserRecord) => services.grantedTo(name, users.groups.of(id))
+  const tokens = createTokens({ store, users, roles, audit, isOut, granted })
   const sessions = createSessions({
     store,
     users,
@@ -89,12 +94,17 @@ export function createIdentity({
     sessions,
     xsrf,
     logins,
+    services,
     async settle() {
       await roles.bind(log)
-      for (const { id, name, adminBy } of users.all()) {
+      for (const { id, name, adminBy, tokens: held } of users.all()) {
         const by = access.makesAdmin(name, users.groups.of(id)) ? 'access' : undefined
         // What an authenticator gave, it is asked about at the next sign-in.
         if (by || adminBy === 'access') await users.update(id, draft => decideAdmin(draft, by))
+        // A service that is no more must not go on in its users' names.
+        const isLost = ({ client }: { client: string | null }) =>
+          client?.startsWith('service-') === true && !services.byClient(client)
+        if (held.some(isLost)) await tokens.revoke(id, isLost)
       }
     },
   }

@@ -41,19 +41,21 @@ export interface Tokens {
 /** What every token may do, unless it inherits all: say whose it is. */
 export const identify = ['read:users:name!user', 'read:users:groups!user'] as const
 
-/** `isOut` is asked at each use. */
+/** `isOut` is asked at each use, and so is `granted`: the scopes that somebody has beside those of their roles. */
 export function createTokens({
   store,
   users,
   roles,
   audit = unrecorded,
   isOut = () => false,
+  granted = () => [],
 }: {
   store: Store
   users: Users
   roles: Roles
   audit?: Audit
   isOut?: (owner: UserRecord) => boolean
+  granted?: (owner: UserRecord) => readonly string[]
 }): Tokens {
   let last = 0
   for (const { tokens } of store.byId.values()) for (const { id } of tokens) last = Math.max(last, id)
@@ -66,7 +68,7 @@ export function createTokens({
   const nameOf = (userId: string) => store.byId.get(userId)?.name ?? ''
 
   const userScopes: Tokens['userScopes'] = owner =>
-    roles.expand(roles.behind(owner).flatMap(roles.scopesOf), { owner: owner.name })
+    roles.expand([...roles.behind(owner).flatMap(roles.scopesOf), ...granted(owner)], { owner: owner.name })
 
   const scopes: Tokens['scopes'] = (owner, record) => {
     const held = userScopes(owner)

@@ -1,11 +1,13 @@
 import type { Users } from '../identity/users.ts'
 import { clientId, serverPath } from '../names.ts'
+import type { ScopeTarget } from '../plugin.ts'
+import type { Service } from '../services/services.ts'
 import type { UserRecord } from '../store/records.ts'
 
-/** An OAuth client: every running server is one. Its secret is its server token. */
+/** An OAuth client: every running server is one, and every service with a token. Its secret is that token. */
 export interface OAuthClient {
   id: string
-  /** Compared as a string; path-only for servers. */
+  /** Compared as a string; path-only for servers and for services behind the proxy. */
   redirectUri: string
   description: string
   /** What it may ask for beyond identity. */
@@ -15,14 +17,17 @@ export interface OAuthClient {
   /** Set for servers. */
   owner?: UserRecord
   server?: string
+  /** Set for services: the name. */
+  service?: string
 }
 
-/** A server as a client. */
-export interface ServerClient extends OAuthClient {
-  owner: UserRecord
-  server: string
-  generation: string
-  /** The hash of its secret. */
+/** A client, and what only the provider needs to know of it. */
+export interface KnownClient extends OAuthClient {
+  /** What `accessScope` opens: the scope that users must hold, and for what. */
+  access: { scope: string; target: ScopeTarget }
+  /** Nobody is asked whether it may know who they are. */
+  noConfirm: boolean
+  /** The hash of its secret: another one for each start of a server. */
   secretHash: string
 }
 
@@ -32,7 +37,7 @@ const prefix = 'jupyterhub-user-'
  * The servers whose client id this is, of those that should run. Mostly one; but `-` may be part of names and is what parts
  * them in an id, so that two servers can share one: `a` has `b-c`, `a-b` has `c`. Redirect URI and secret tell them apart.
  */
-export function serverClients(id: string, users: Users, base: string): ServerClient[] {
+export function serverClients(id: string, users: Users, base: string): KnownClient[] {
   if (!id.startsWith(prefix)) return []
   const rest = id.slice(prefix.length)
   const borders = [...rest.matchAll(/-/g)].map(({ index }) => index)
@@ -57,11 +62,32 @@ export function serverClients(id: string, users: Users, base: string): ServerCli
         accessScope,
         owner,
         server: name,
-        generation,
+        access: { scope: 'access:servers', target: { user: owner.name, server: name } },
+        noConfirm: false,
         secretHash: token.hash,
       },
     ]
   })
+}
+
+/** A service as a client; none without a secret, or without an address to return to. */
+export function serviceClients(service: Service | undefined): KnownClient[] {
+  if (!service?.secretHash || !service.redirectUri) return []
+  const { name, clientId: id, redirectUri, secretHash, settings } = service
+  const accessScope = `access:services!service=${name}`
+  return [
+    {
+      id,
+      redirectUri,
+      description: `Service ${name}`,
+      allowedScopes: [...new Set([...(settings.oauth?.allowedScopes ?? []), accessScope])],
+      accessScope,
+      service: name,
+      access: { scope: 'access:services', target: { service: name } },
+      noConfirm: settings.oauth?.noConfirm ?? false,
+      secretHash,
+    },
+  ]
 }
 
 function decoded(text: string): string {

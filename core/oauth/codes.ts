@@ -4,8 +4,8 @@ import { fingerprint } from '../identity/secrets.ts'
 /** What a code stands for. */
 export interface Grant {
   userId: string
-  /** Of which start of which server it is. */
-  client: { ownerId: string; server: string; generation: string }
+  /** Whom it was given to; by the secret each start of a server is a client of its own. */
+  client: { id: string; secretHash: string }
   /** As it was asked for; undefined when it was left out. */
   redirectUri: string | undefined
   scopes: string[]

@@ -6,8 +6,9 @@ import { covers, coversAll, intersect } from '../identity/scopes.ts'
 import { fingerprint, same } from '../identity/secrets.ts'
 import { identify, type Tokens } from '../identity/tokens.ts'
 import type { Users } from '../identity/users.ts'
+import type { Services } from '../services/services.ts'
 import type { UserRecord } from '../store/records.ts'
-import { type OAuthClient, type ServerClient, serverClients } from './clients.ts'
+import { type KnownClient, type OAuthClient, serverClients, serviceClients } from './clients.ts'
 import { createCodes, type Grant } from './codes.ts'
 
 export type { OAuthClient }
@@ -26,7 +27,7 @@ export type AuthorizeResult =
   /** The visitor has to agree first. */
   | { kind: 'confirm'; client: OAuthClient; scopes: string[] }
 
-/** The OAuth2 provider that notebooks log in through (contract 2). */
+/** The OAuth2 provider that notebooks and services log in through (contract 2). */
 export interface OAuthProvider {
   client(id: string): OAuthClient | undefined
   /**
@@ -44,6 +45,7 @@ export function createOAuthProvider({
   tokens,
   audit = unrecorded,
   roles,
+  services,
   base,
   lifetime = 14 * 86_400_000,
 }: {
@@ -51,12 +53,13 @@ export function createOAuthProvider({
   tokens: Tokens
   audit?: Audit
   roles: Roles
+  services: Services
   base: string
   lifetime?: number
 }): OAuthProvider {
   const { expand, isScope } = roles
   const codes = createCodes()
-  const clients = (id: string) => serverClients(id, users, base)
+  const clients = (id: string) => [...serviceClients(services.byClient(id)), ...serverClients(id, users, base)]
 
   const groupsOf = (name: string) => {
     const user = users.get(name)
@@ -64,12 +67,17 @@ export function createOAuthProvider({
   }
 
   /** The raw scopes that are asked for, identity and access always among them; undefined when there is one that may not be. */
-  function requested(param: string | null, client: ServerClient, user: UserRecord): string[] | undefined {
-    const server = `${client.owner.name}/${client.server}`
-    const holder = { owner: user.name, client: { server } }
+  function requested(param: string | null, client: KnownClient, user: UserRecord): string[] | undefined {
+    const { service } = client
+    const server = client.owner && `${client.owner.name}/${client.server}`
+    const holder = { owner: user.name, client: { server, service } }
+    const concrete = (scope: string) =>
+      scope.replace(/!(server|service)$/, (filter, kind: 'server' | 'service') =>
+        holder.client[kind] === undefined ? filter : `${filter}=${holder.client[kind]}`,
+      )
     const asked = param?.split(' ').filter(scope => scope !== '' && scope !== 'identify') ?? []
     const named = asked.flatMap(scope => (roles.all.has(scope) ? roles.scopesOf(scope) : [scope]))
-    const wanted = (param ? named : client.allowedScopes).map(scope => scope.replace(/!server$/, `!server=${server}`))
+    const wanted = (param ? named : client.allowedScopes).map(concrete)
     if (!wanted.every(isScope)) return undefined
     if (wanted.includes('inherit') && !client.allowedScopes.includes('inherit')) return undefined
     const always = [...identify, client.accessScope]
@@ -81,9 +89,11 @@ export function createOAuthProvider({
   }
 
   /** Is it their own server, or have they agreed to as much for this client before? */
-  function needsNoConsent(user: UserRecord, client: ServerClient, scopes: readonly string[]): boolean {
-    if (client.owner.id === user.id) return true
+  function needsNoConsent(user: UserRecord, client: KnownClient, scopes: readonly string[]): boolean {
+    if (client.noConfirm || client.owner?.id === user.id) return true
     const issued = user.tokens.filter(token => token.client === client.id && tokens.get(user.id, token.id))
+    // It stands for more than can be compared: whoever has agreed to anything less has not agreed to it.
+    if (scopes.includes('inherit') && !issued.some(token => token.scopes.includes('inherit'))) return false
     const agreed = new Set(issued.flatMap(token => [...tokens.scopes(user, token)]))
     return coversAll(agreed, expand(scopes, { owner: user.name }), groupsOf)
   }
@@ -105,11 +115,12 @@ export function createOAuthProvider({
       const id = query.get('client_id')
       if (!id) return refuse(400, 'The parameter client_id is missing.')
       const known = clients(id)
-      if (known.length === 0) return refuse(400, 'The server that sent you here is not known, or does not run any more.')
+      if (known.length === 0)
+        return refuse(400, 'The server or service that sent you here is not known, or does not run any more.')
       const redirectUri = query.get('redirect_uri') || undefined
       const client = redirectUri === undefined ? known[0]! : known.find(one => one.redirectUri === redirectUri)
       if (!client || (redirectUri === undefined && known.length > 1))
-        return refuse(400, 'The parameter redirect_uri is not the address that this server is registered with.')
+        return refuse(400, 'The parameter redirect_uri is not the address that it is registered with.')
 
       const back = (answer: Record<string, string>): AuthorizeResult => {
         const state = query.get('state')
@@ -124,12 +135,13 @@ export function createOAuthProvider({
       const scopes = requested(query.get('scope'), client, user)
       if (!scopes) return back({ error: 'invalid_scope', error_description: 'A scope is unknown or not allowed.' })
 
-      const target = { user: client.owner.name, server: client.server }
       const note = (result: 'success' | 'denied') => {
-        if (client.owner.id === user.id) return
+        // One's own servers, and services, are opened all day long.
+        if (!client.owner || client.owner.id === user.id) return
+        const target = { user: client.owner.name, server: client.server }
         audit.record({ action: 'server.open', actor: { kind: 'user', name: user.name }, target, result })
       }
-      if (!covers(tokens.userScopes(user), 'access:servers', target, groupsOf)) {
+      if (!covers(tokens.userScopes(user), client.access.scope, client.access.target, groupsOf)) {
         note('denied')
         return refuse(403, `You do not have permission to access ${client.description}.`)
       }
@@ -157,7 +169,8 @@ export function createOAuthProvider({
       if (!code) return fail('invalid_request', 'Missing code parameter.')
       const secretHash = fingerprint(form.get('client_secret') ?? '')
       const client = clients(form.get('client_id') ?? '').find(one => one.secretHash === secretHash)
-      if (!client || !tokens.find(form.get('client_secret') ?? ''))
+      // The token of a server may have run out, and its owner may be blocked.
+      if (!client || (client.owner && !tokens.find(form.get('client_secret') ?? '')))
         return fail('invalid_client', 'Unknown client, or wrong secret.', 401)
 
       const grant = codes.find(code)
@@ -183,7 +196,7 @@ export function createOAuthProvider({
   }
 
   /** Nothing is awaited before the code counts as used: of two requests at once only one gets a token. */
-  async function redeem(grant: Grant, client: ServerClient): Promise<TokenResult> {
+  async function redeem(grant: Grant, client: KnownClient): Promise<TokenResult> {
     const { userId, scopes, sessionId } = grant
     try {
       const creating = tokens.create(userId, { kind: 'oauth', scopes, sessionId, client: client.id, expires: lifetime })
@@ -219,10 +232,9 @@ const refuse = (status: 400 | 403 | 500, message: string): AuthorizeResult => ({
 
 const duplicate = (params: URLSearchParams, names: readonly string[]) => names.find(name => params.getAll(name).length > 1)
 
-const keyOf = ({ owner, server, generation }: ServerClient): Grant['client'] => ({ ownerId: owner.id, server, generation })
+const keyOf = ({ id, secretHash }: KnownClient): Grant['client'] => ({ id, secretHash })
 
-const isFor = ({ client }: Grant, { owner, server, generation }: ServerClient) =>
-  client.ownerId === owner.id && client.server === server && client.generation === generation
+const isFor = ({ client }: Grant, { id, secretHash }: KnownClient) => client.id === id && client.secretHash === secretHash
 
 /** `state` is given back byte for byte; the address may be a path only. */
 function withQuery(address: string, params: Record<string, string>): string {

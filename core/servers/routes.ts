@@ -5,7 +5,7 @@ import type { Log, Plugin, Route } from '../plugin.ts'
 /** Milliseconds for one change of the route table. */
 const deadline = 30_000
 
-/** The routes of the hub's servers, through the proxy plugin. All of them reject when the proxy cannot be reached in time. */
+/** The routes of the hub's servers and services, through the proxy plugin. All of them reject when the proxy cannot be reached in time. */
 export interface Routes {
   add(route: Route): Promise<void>
   remove(path: string): Promise<void>
@@ -13,12 +13,19 @@ export interface Routes {
   active(): Promise<Map<string, Date>>
   /**
    * Set the table right: add what is wanted and missing or leads elsewhere; remove what is the hub's and not wanted, unless
-   * it is `kept`. Other people's routes are left alone.
+   * it is `kept`. Those of services are always wanted. Other people's routes are left alone.
    */
   repair(wanted: ReadonlyMap<string, Route>, kept: (path: string) => boolean): Promise<void>
 }
 
-export function createRoutes({ name, proxy }: Plugin, log: Log, metrics: Metrics, closing: AbortSignal): Routes {
+/** `services`: the routes of the config's services, which stay what they are for the life of the hub. */
+export function createRoutes(
+  { name, proxy }: Plugin,
+  log: Log,
+  metrics: Metrics,
+  closing: AbortSignal,
+  services: ReadonlyMap<string, Route> = new Map(),
+): Routes {
   const ask = <T>(hook: string, run: Parameters<typeof call<T>>[1]) =>
     call({ plugin: name, hook }, run, { log, signal: closing, deadline })
   const timed = async <T>(histogram: { startTimer(): (labels: { status: string }) => number }, run: () => Promise<T>) => {
@@ -36,14 +43,15 @@ export function createRoutes({ name, proxy }: Plugin, log: Log, metrics: Metrics
     const end = metrics.proxyPoll.startTimer()
     const routes = await ask('proxy.list', ctx => proxy!.list(ctx))
     end()
-    return routes.filter(route => route.data.jupyterhub === true && typeof route.data.user === 'string')
+    return routes.filter(route => route.data.jupyterhub === true && [route.data.user, route.data.service].some(isText))
   }
 
   const routes: Routes = {
     add: route => timed(metrics.proxyAdd, () => ask('proxy.add', ctx => proxy!.add(route, ctx))),
     remove: path => timed(metrics.proxyRemove, () => ask('proxy.remove', ctx => proxy!.remove(path, ctx))),
     active: async () => new Map((await list()).map(route => [route.path, route.active])),
-    async repair(wanted, kept) {
+    async repair(servers, kept) {
+      const wanted = new Map([...services, ...servers])
       const end = metrics.checkRoutes.startTimer()
       const present = new Map((await list()).map(route => [route.path, route]))
       for (const path of present.keys()) if (!wanted.has(path) && !kept(path)) await routes.remove(path)
@@ -56,3 +64,5 @@ export function createRoutes({ name, proxy }: Plugin, log: Log, metrics: Metrics
   }
   return routes
 }
+
+const isText = (value: unknown) => typeof value === 'string'

@@ -38,7 +38,7 @@ function confirmPage(core: Core, c: PageContext, { client, scopes }: { client: O
   // Browsers apply form-action to the redirect that follows, too.
   const elsewhere = URL.canParse(client.redirectUri) ? new URL(client.redirectUri).origin : ''
   c.header('Content-Security-Policy', policy(core, c.get('nonce'), elsewhere))
-  const whose = client.owner ? `a server of ${client.owner.name}` : client.description
+  const whose = client.owner ? `a server of ${client.owner.name}` : `the service ${client.service}`
   return page(
     core,
     c,

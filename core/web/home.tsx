@@ -24,6 +24,7 @@ export const home = (core: Core) =>
     const servers = core.servers.of(visitor)
     const { namedServers } = core.settings.limits
     const left = namedServers - servers.filter(({ ref }) => ref.name !== '').length
+    const services = core.services.shownTo(c.get('caller'))
     const moving = servers.some(({ pending }) => pending !== null)
     return page(
       core,
@@ -51,6 +52,18 @@ export const home = (core: Core) =>
             </label>
             <button type="submit">Create</button>
           </form>
+        )}
+        {services.length > 0 && (
+          <section class="panel">
+            <h2>Services</h2>
+            <ul>
+              {services.map(({ name, path }) => (
+                <li>
+                  <a href={path}>{name}</a>
+                </li>
+              ))}
+            </ul>
+          </section>
         )}
       </>,
     )

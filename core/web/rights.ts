@@ -34,6 +34,8 @@ export function existing(core: Core, c: PageContext, accepted: readonly string[]
 /** Who carries the request's `Authorization: token …` (or `bearer`); undefined when there is none that is valid. */
 export async function bearer(core: Core, c: PageContext): Promise<Caller | undefined> {
   const [, secret] = /^(?:token|bearer)\s+(\S+)$/i.exec(c.req.header('authorization') ?? '') ?? []
+  const service = secret === undefined ? undefined : core.services.find(secret)
+  if (service) return core.services.caller(service)
   const found = secret === undefined ? undefined : core.tokens.find(secret)
   if (!found) return undefined
   const authenticator = found.record.kind !== 'server' && found.owner.identity?.authenticator
