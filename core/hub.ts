@@ -22,9 +22,8 @@ import type { Close, Job, Log, Plugin, Reach, RouteApi } from './plugin.ts'
 import { createPluginHub, isPublic } from './plugin-hub.ts'
 import { createRoutes } from './servers/routes.ts'
 import { createServers, type RunningServers } from './servers/servers.ts'
-import { keepRunning } from './services/child.ts'
-import { serviceEnvironment } from './services/environment.ts'
 import { createProbe } from './services/probe.ts'
+import { runServices } from './services/run.ts'
 import { lock } from './store/lock.ts'
 import { openStore } from './store/store.ts'
 import { createAuthorize } from './web/authorize.tsx'
@@ -137,17 +136,9 @@ export function createHub({ settings, plugins, dataFolder }: LoadedConfig, { log
     await servers.look()
     await servers.repairRoutes()
     closers.push(await servers.watch())
-    for (const service of identity.services.all()) {
-      const { name, settings: own } = service
-      if (!own.command) continue
-      // It runs on this machine, wherever servers do.
-      const here = `http://${/^(0\.0\.0\.0|::)$/.test(host) ? '127.0.0.1' : host}:${settings.hub.port}`
-      const env = serviceEnvironment(service, { base, hub: here, url })
-      const running = (pid: number) => {
-        service.pid = pid
-      }
-      closers.push(keepRunning({ command: own.command, cwd: own.cwd, env, log: log.with({ service: name }), running }))
-    }
+    // Services run on this machine, wherever servers do.
+    const here = `http://${/^(0\.0\.0\.0|::)$/.test(host) ? '127.0.0.1' : host}:${settings.hub.port}`
+    closers.push(runServices(identity.services, { base, address: here, url }, log))
     const probe = createProbe(identity.services, log)
     const jobs = coreJobs(settings, servers, identity.users, metrics, probe)
     closers.push(runJobs([...jobs, ...pluginJobs(plugins)], log, metrics))

@@ -13,7 +13,7 @@ import type { AuthorizeResult } from '../core/oauth/provider.ts'
 import type { Caller, Cause, Plugin, Profile, ScopeTarget } from '../core/plugin.ts'
 import type { Server, StartEvent, StartRequest } from '../core/servers/server.ts'
 import { createServices } from '../core/services/services.ts'
-import type { ServerRecord, TokenRecord, UserRecord } from '../core/store/records.ts'
+import { emptyServer, type ServerRecord, type TokenRecord, type UserRecord } from '../core/store/records.ts'
 import { createWeb } from '../core/web/web.ts'
 
 /** What a test may set about a server; the core's `Server` reads it. */
@@ -421,21 +421,7 @@ function fakeServer(core: FakeCore, owner: UserRecord, name: string): FakeServer
   const server: FakeServer = {
     ref: { user: owner.name, name },
     owner,
-    record: {
-      name,
-      displayName: null,
-      created: new Date().toISOString(),
-      started: null,
-      lastActivity: null,
-      profile: null,
-      choices: {},
-      userOptions: {},
-      intent: 'stopped',
-      generation: 'g1',
-      handle: null,
-      ready: false,
-      failure: null,
-    },
+    record: { ...emptyServer(name), generation: 'g1' },
     state: 'stopped',
     pending: null,
     ready: false,

@@ -4,7 +4,7 @@ import { HubError } from '../errors.ts'
 import { normalizeUsername, slug } from '../names.ts'
 import type { User } from '../plugin.ts'
 import { identityKey } from '../store/lookups.ts'
-import { emptyServer, type GroupRecord, type ServerRecord, type UserRecord, version } from '../store/records.ts'
+import { emptyServer, type ServerRecord, type UserRecord, version } from '../store/records.ts'
 import type { Store } from '../store/store.ts'
 import { createActivity } from './activity.ts'
 import { createGroups, type Groups } from './groups.ts'
@@ -51,8 +51,6 @@ export interface Users {
   /** Write what is pending. */
   flush(): Promise<void>
 }
-
-export type { GroupRecord, Groups }
 
 export function createUsers({ store, audit = unrecorded }: { store: Store; audit?: Audit }): Users {
   const activity = createActivity(store)

@@ -1,4 +1,4 @@
-import type { Cause, ServerRef, Spawn } from '../plugin.ts'
+import type { Cause, ServerRef } from '../plugin.ts'
 import type { ServerRecord, UserRecord } from '../store/records.ts'
 
 /** One line of a start, for who waits. */
@@ -53,5 +53,3 @@ export interface StartRequest {
   userOptions?: Record<string, unknown>
   displayName?: string
 }
-
-export type Draft = Spawn['draft']

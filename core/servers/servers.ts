@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { HubError, isHubError, messageOf } from '../errors.ts'
 import { call } from '../hooks.ts'
 import { isDisplayName, isServerName, labelKeys } from '../names.ts'
-import type { Caller, Cause, Close, Profile, StopReason } from '../plugin.ts'
+import type { Caller, Close, Profile, StopReason } from '../plugin.ts'
 import type { ServerRecord, UserRecord } from '../store/records.ts'
 import { createLife, type Life, type LifeParts } from './life.ts'
 import type { Server, StartRequest } from './server.ts'
@@ -314,5 +314,3 @@ export function createServers(parts: LifeParts): RunningServers {
 function sameHandle(kept: object, told: object): boolean {
   return Object.entries(told).every(([key, value]) => (kept as Record<string, unknown>)[key] === value)
 }
-
-export type { Cause }

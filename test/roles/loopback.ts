@@ -121,7 +121,11 @@ export function echo(req: IncomingMessage, socket: Socket) {
   socket.pipe(socket)
 }
 
-/** Wait until it is true; the test's own time-out ends it. */
+/** Wait until it is true; rejects after a minute. */
 export async function until(isTrue: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await isTrue())) await new Promise(resolve => setTimeout(resolve, 10))
+  const end = performance.now() + 60_000
+  while (!(await isTrue())) {
+    if (performance.now() > end) throw new Error(`never came true within a minute: ${isTrue}`)
+    await new Promise(resolve => setTimeout(resolve, 10))
+  }
 }
