@@ -234,6 +234,8 @@ test('by the keyboard alone: sign in, choose and start, always seeing where one 
     assert.fail(`Tab never comes to "${wanted}"`)
   }
   await page.goto(`${hub.origin}/hub/login`)
+  // Chromium gives an autofocus with its next frame, which may come after "load".
+  await page.locator('input[name=username]:focus').waitFor()
   await page.keyboard.type('alice')
   await page.keyboard.press('Tab')
   await page.keyboard.type('a good password')
