@@ -205,16 +205,34 @@ export function fakeCore(
       view,
       groups: {
         get: () => undefined,
+        byId: () => undefined,
         all: () => [],
         of: id => groups.get(core.users.byId(id)!.name) ?? [],
         set: async () => {},
         create: async () => [],
-        add: async name => ({ name, properties: {}, users: [] }),
-        remove: async name => ({ name, properties: {}, users: [] }),
-        setProperties: async (name, properties) => ({ name, properties, users: [] }),
+        add: async name => ({ id: name, name, properties: {}, users: [] }),
+        remove: async name => ({ id: name, name, properties: {}, users: [] }),
+        setProperties: async (name, properties) => ({ id: name, name, properties, users: [] }),
         delete: async () => {},
       },
       flush: async () => {},
+    },
+
+    // Nothing is shared: what is shared has tests with a whole hub.
+    shares: {
+      grantedTo: () => [],
+      of: () => [],
+      with: () => [],
+      get: () => undefined,
+      nameOf: () => undefined,
+      grant: async () => Promise.reject(new HubError('missing', 'There is no such server.')),
+      revoke: async () => undefined,
+      revokeAll: async () => {},
+      codes: () => [],
+      addCode: async () => Promise.reject(new HubError('missing', 'There is no such server.')),
+      findCode: () => undefined,
+      accept: async () => Promise.reject(new HubError('missing', 'There is no such invitation.')),
+      revokeCodes: async () => 0,
     },
 
     roles: {

@@ -19,9 +19,30 @@ import { openApi, type Routes } from './openapi.ts'
 import { followStart } from './progress.ts'
 import { addServer, changeServer, readServer, startServer, stopServer } from './servers.ts'
 import { listServices, readService } from './services.ts'
+import {
+  addCode,
+  addShare,
+  leaveGroupShared,
+  leaveShared,
+  listCodes,
+  listGroupShared,
+  listServerCodes,
+  listServerShares,
+  listShared,
+  listShares,
+  narrowShare,
+  readGroupShared,
+  readShared,
+  removeCodes,
+  removeShares,
+} from './shares.ts'
 import { addToken, introspect, listTokens, readToken, removeToken } from './tokens.ts'
 import { addUser, addUsers, changeUser, listUsers, readSelf, readUser, removeUser } from './users.ts'
 
+const serverShares = { GET: listServerShares, POST: addShare, PATCH: narrowShare, DELETE: removeShares }
+const serverCodes = { GET: listServerCodes, POST: addCode, DELETE: removeCodes }
+const oneShared = { GET: readShared, DELETE: leaveShared }
+const oneGroupShared = { GET: readGroupShared, DELETE: leaveGroupShared }
 const oneServer = { GET: readServer, POST: startServer, DELETE: stopServer }
 
 /** The REST API: every path, and what its methods do. All under `hub/api`. */
@@ -61,7 +82,21 @@ export const routes: Routes = {
   '/oauth2/token': { POST: exchangeCode },
   '/authorizations/token/:token': { GET: introspect },
 
-  // To come, here and nowhere else: shares, share-codes, proxy, shutdown.
+  // Here, too, the path of the default server ends with a slash.
+  '/shares/:user': { GET: listShares },
+  '/shares/:user/': serverShares,
+  '/shares/:user/:server': serverShares,
+  '/share-codes/:user': { GET: listCodes },
+  '/share-codes/:user/': serverCodes,
+  '/share-codes/:user/:server': serverCodes,
+  '/users/:user/shared': { GET: listShared },
+  '/users/:user/shared/:owner/': oneShared,
+  '/users/:user/shared/:owner/:server': oneShared,
+  '/groups/:group/shared': { GET: listGroupShared },
+  '/groups/:group/shared/:owner/': oneGroupShared,
+  '/groups/:group/shared/:owner/:server': oneGroupShared,
+
+  // To come, here and nowhere else: proxy, shutdown.
 }
 
 const largestBody = 2 ** 20
@@ -118,9 +153,12 @@ async function admit(core: Core, c: ApiContext, path: string, access: Endpoint['
   const group = c.req.param('group')
   if (group !== undefined) return demand(caller, access, { group })
   const user = c.req.param('user')
-  const server = path.startsWith('/users/:user/server') ? { server: c.req.param('server') ?? '' } : {}
+  const server = ofServer.test(path) ? { server: c.req.param('server') ?? '' } : {}
   demand(caller, access, user === undefined ? undefined : { user, ...server })
 }
+
+/** Paths of one server. */
+const ofServer = /^\/(users\/:user\/server|share(s|-codes)\/:user\/)/
 
 /** What every answer carries, and how long it took. */
 const dress = (core: Core) =>

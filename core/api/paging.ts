@@ -8,15 +8,15 @@ const most = 200
 
 /**
  * One page of a list, as the request's `offset` and `limit` ask for it: with the way to the next one when `Accept` names
- * JupyterHub's type for that, else the plain list.
+ * JupyterHub's type for that, or `always`; else the plain list.
  */
-export function paged<T>(core: Core, c: ApiContext, all: readonly T[], model: (item: T) => unknown): Response {
+export function paged<T>(core: Core, c: ApiContext, all: readonly T[], model: (item: T) => unknown, always = false): Response {
   const accepted = (c.req.header('accept') ?? '').split(',').map(item => item.trim())
   const asked = accepted.includes(mediaType)
   const offset = whole(c, 'offset') ?? 0
   const limit = Math.min(Math.max(whole(c, 'limit') ?? (asked ? usual : most), 1), most)
   const items = all.slice(offset, offset + limit).map(model)
-  if (!asked) return c.json(items)
+  if (!asked && !always) return c.json(items)
   const after = offset + limit
   const next = after < all.length ? { offset: after, limit, url: pageAddress(core, c, after, limit) } : null
   return c.json({ items, _pagination: { offset, limit, total: all.length, next } })

@@ -1,11 +1,14 @@
+import { randomBytes } from 'node:crypto'
 import { type Audit, unrecorded } from '../audit.ts'
 import { HubError } from '../errors.ts'
 import type { GroupRecord } from '../store/records.ts'
 import type { Store } from '../store/store.ts'
+import { forgetGrantee } from './shares.ts'
 
 /** Users are named by their ids here. Whatever changes something is durable when it resolves. */
 export interface Groups {
   get(name: string): GroupRecord | undefined
+  byId(id: string): GroupRecord | undefined
   /** In order of creation. */
   all(): Iterable<GroupRecord>
   /** Names of the groups that this user is in. */
@@ -19,19 +22,22 @@ export interface Groups {
   remove(name: string, users: readonly string[]): Promise<GroupRecord>
   /** In place of all properties that it had. */
   setProperties(name: string, properties: GroupRecord['properties']): Promise<GroupRecord>
+  /** With everything that was shared with it. */
   delete(name: string): Promise<void>
 }
 
 export function createGroups(store: Store, audit: Audit = unrecorded): Groups {
   let seen: unknown
   let byName = new Map<string, GroupRecord>()
+  let byId = new Map<string, GroupRecord>()
   let byUser = new Map<string, string[]>()
 
   /** Read from the hub's record again when that is another one. */
   const lookUp = () => {
     const { groups } = store.hub.data
-    if (seen === groups) return { byName, byUser }
+    if (seen === groups) return { byName, byId, byUser }
     byName = new Map(groups.map(group => [group.name, group]))
+    byId = new Map(groups.map(group => [group.id, group]))
     byUser = new Map()
     for (const { name, users } of groups)
       for (const id of users) {
@@ -40,7 +46,7 @@ export function createGroups(store: Store, audit: Audit = unrecorded): Groups {
         else byUser.set(id, [name])
       }
     seen = groups
-    return { byName, byUser }
+    return { byName, byId, byUser }
   }
 
   const of: Groups['of'] = userId => lookUp().byUser.get(userId) ?? []
@@ -55,6 +61,7 @@ export function createGroups(store: Store, audit: Audit = unrecorded): Groups {
 
   return {
     get: name => lookUp().byName.get(name),
+    byId: id => lookUp().byId.get(id),
     all: () => store.hub.data.groups,
     of,
     async set(userId, groups) {
@@ -69,7 +76,7 @@ export function createGroups(store: Store, audit: Audit = unrecorded): Groups {
           if (is && !should) group.users = group.users.filter(id => id !== userId)
         }
         const known = new Set(draft.groups.map(({ name }) => name))
-        for (const name of new Set(groups)) if (!known.has(name)) draft.groups.push({ name, properties: {}, users: [userId] })
+        for (const name of new Set(groups)) if (!known.has(name)) draft.groups.push(newGroup(name, [userId]))
       })
       audit.record({ action: 'group.change', target: { user: nameOf(userId) }, details: { groups: groups.join(', ') } })
     },
@@ -79,7 +86,7 @@ export function createGroups(store: Store, audit: Audit = unrecorded): Groups {
       const { groups } = await store.hub.update(draft => {
         const taken = draft.groups.find(({ name }) => wanted.has(name))
         if (taken) throw new HubError('conflict', `There is a group ${taken.name} already.`)
-        for (const name of wanted) draft.groups.push({ name, properties: {}, users: [...new Set(users)] })
+        for (const name of wanted) draft.groups.push(newGroup(name, users))
       })
       for (const name of wanted) audit.record({ action: 'group.create', target: { group: name } })
       return groups.filter(({ name }) => wanted.has(name))
@@ -98,10 +105,9 @@ export function createGroups(store: Store, audit: Audit = unrecorded): Groups {
     setProperties: (name, properties) =>
       change(name, { properties: Object.keys(properties).join(', ') }, group => void (group.properties = properties)),
     async delete(name) {
-      await store.hub.update(draft => {
-        const gone = named(draft.groups, name)
-        draft.groups = draft.groups.filter(group => group !== gone)
-      })
+      const { id } = named(store.hub.data.groups, name)
+      await store.hub.update(draft => void (draft.groups = draft.groups.filter(group => group.id !== id)))
+      await forgetGrantee(store, { kind: 'group', id })
       audit.record({ action: 'group.delete', target: { group: name } })
     },
   }
@@ -110,6 +116,13 @@ export function createGroups(store: Store, audit: Audit = unrecorded): Groups {
 /** May a group be called so? Anything that is not empty, not over 255 bytes, and holds no control character. */
 export const isGroupName = (name: string) =>
   name.trim() !== '' && Buffer.byteLength(name) <= 255 && !/[\p{Cc}\p{Cs}\p{Zl}\p{Zp}]/u.test(name)
+
+const newGroup = (name: string, users: readonly string[]): GroupRecord => ({
+  id: randomBytes(8).toString('hex'),
+  name,
+  properties: {},
+  users: [...new Set(users)],
+})
 
 function checkNames(names: readonly string[]): void {
   const wrong = names.find(name => !isGroupName(name))

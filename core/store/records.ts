@@ -48,6 +48,32 @@ export const cause = z.strictObject({
   log: z.array(z.string()).optional(),
 })
 
+/** A server shared with somebody. It is kept with the server, and so goes with it. */
+export const share = z.strictObject({
+  /** With whom, by an id that is never used again. */
+  grantee: z.strictObject({ kind: z.enum(['user', 'group']), id: z.string() }),
+  /** What they may do with this server, each scope with those that it implies to be added at each use. Without filters. */
+  scopes: z.array(z.string()),
+  created: when,
+})
+export type ShareRecord = z.infer<typeof share>
+
+/** Whoever has the code may take this share of the server. */
+export const shareCode = z.strictObject({
+  /** Counted per hub, shown as `sc_<id>`. */
+  id: z.int().positive(),
+  /** SHA-256 of the code, hex. The code itself is never stored. */
+  hash: z.string().regex(/^[0-9a-f]{64}$/),
+  /** As in a share. */
+  scopes: z.array(z.string()),
+  created: when,
+  expires: when,
+  /** How often it was taken, and when last. */
+  exchanged: z.int().nonnegative(),
+  lastExchanged: when.nullable(),
+})
+export type ShareCodeRecord = z.infer<typeof shareCode>
+
 export const server = z.strictObject({
   name: z.string(),
   displayName: z.string().nullable(),
@@ -68,6 +94,8 @@ export const server = z.strictObject({
   /** Has this generation been ready once? */
   ready: z.boolean(),
   failure: z.strictObject({ cause, at: when }).nullable(),
+  shares: z.array(share).default([]),
+  shareCodes: z.array(shareCode).default([]),
 })
 export type ServerRecord = z.infer<typeof server>
 
@@ -86,6 +114,8 @@ export const emptyServer = (name: string): ServerRecord => ({
   handle: null,
   ready: false,
   failure: null,
+  shares: [],
+  shareCodes: [],
 })
 
 export const user = z.strictObject({
@@ -110,12 +140,16 @@ export const user = z.strictObject({
 })
 export type UserRecord = z.infer<typeof user>
 
-export const group = z.strictObject({
-  name: z.string(),
-  properties: z.record(z.string(), z.unknown()),
-  /** User ids. */
-  users: z.array(z.string()),
-})
+export const group = z
+  .strictObject({
+    /** Never used again, unlike the name. Groups of before there were ids have their name for it. */
+    id: z.string().optional(),
+    name: z.string(),
+    properties: z.record(z.string(), z.unknown()),
+    /** User ids. */
+    users: z.array(z.string()),
+  })
+  .transform(({ id, ...group }) => ({ id: id ?? group.name, ...group }))
 export type GroupRecord = z.infer<typeof group>
 
 export const hub = z.strictObject({
