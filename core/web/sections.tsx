@@ -7,6 +7,7 @@ import type { PageContext } from './environment.ts'
 const sections: { path: string; label: string; may(caller: Caller): boolean }[] = [
   { path: 'admin', label: 'Users and servers', may: caller => caller.holds('list:users') },
   { path: 'admin/groups', label: 'Groups', may: caller => caller.holds('list:groups') },
+  { path: 'admin/shares', label: 'Shares', may: caller => caller.holds('read:shares') },
   { path: 'admin/audit', label: 'Audit trail', may: mayReadAudit },
 ]
 

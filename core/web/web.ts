@@ -2,6 +2,7 @@ import type { Hono, MiddlewareHandler } from 'hono'
 import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import type { Core } from '../core.ts'
 import type { Plugin } from '../plugin.ts'
+import { acceptInvitation, showInvitation } from './accept-share.tsx'
 import { addUsers, deleteUser, setAdmin, showAdmin } from './admin.tsx'
 import { showApiDocs } from './api-docs.tsx'
 import { showAudit } from './audit.tsx'
@@ -18,6 +19,9 @@ import { signOut } from './logout.ts'
 import { cspReport, health, metrics } from './machine.ts'
 import { pending } from './pending.tsx'
 import { toHub, userRedirect } from './redirects.ts'
+import { makeLink, shareServer, showSharing, unshareServer } from './share.tsx'
+import { leaveServer } from './shared.tsx'
+import { showShares } from './shares-admin.tsx'
 import { showStart, start } from './start.tsx'
 import { asset, assets, logo } from './static.ts'
 import { removeServer, stop } from './stop.ts'
@@ -68,8 +72,17 @@ export function createWeb(core: Core): Hono<WebEnv> {
     app.get(hub(`spawn-pending${server}`), navigated, visitor, pending(core))
     app.get(hub(`events${server}`), streaming, startEvents(core))
     app.post(hub(`stop${server}`), navigated, visitor, fields, stop(core))
+    app.get(hub(`share${server}`), navigated, visitor, showSharing(core))
+    app.post(hub(`share${server}`), navigated, visitor, fields, shareServer(core))
+    app.post(hub(`share-link${server}`), navigated, visitor, fields, makeLink(core))
+    app.post(hub(`unshare${server}`), navigated, visitor, fields, unshareServer(core))
+    app.post(hub(`leave${server}`), navigated, visitor, fields, leaveServer(core))
   }
   app.post(hub('delete/:user/:server'), navigated, visitor, fields, removeServer(core))
+
+  // what others share
+  app.get(hub('accept-share'), navigated, visitor, showInvitation(core))
+  app.post(hub('accept-share'), navigated, visitor, fields, acceptInvitation(core))
 
   // a server that is not there
   app.all(hub('user/*'), stopped(core))
@@ -83,6 +96,7 @@ export function createWeb(core: Core): Hono<WebEnv> {
   // administration
   app.get(hub('admin'), navigated, visitor, showAdmin(core))
   app.get(hub('admin/audit'), navigated, visitor, showAudit(core))
+  app.get(hub('admin/shares'), navigated, visitor, showShares(core))
   app.post(hub('admin/users'), navigated, visitor, fields, addUsers(core))
   app.post(hub('admin/users/:user/admin'), navigated, visitor, fields, setAdmin(core))
   app.post(hub('admin/users/:user/delete'), navigated, visitor, fields, deleteUser(core))
