@@ -59,6 +59,7 @@ test('web shares: a server is shared with a user and with a group, seen, and tak
   assert.match(page, /a class <span class="muted">\(group\)/)
   assert.match(page, /Use, start, stop and delete it/)
   assert.doesNotMatch(page, /carol/)
+  assert.equal((await carol.get('share/alice/lab')).status, 404, 'with whom it is shared is for its owner to know')
 
   const seen = (await bob.get('home')).text
   assert.match(seen, /Shared with you/)
@@ -108,6 +109,8 @@ test('web shares: by default users may not share, and find no link to it', async
   for (const path of ['share/alice', 'share-link/alice/lab', 'unshare/alice/lab'])
     assert.equal((await alice.post(path, { kind: 'user', name: 'bob', level: 'use', expires: '1h' })).status, 403, path)
   assert.equal((await bob.get('share/alice/lab')).status, 404)
+  for (const path of ['share/alice', 'share-link/alice/lab', 'unshare/alice/lab'])
+    assert.equal((await bob.post(path, { kind: 'user', name: 'bob', level: 'use', expires: '1h' })).status, 403, path)
   // What an administrator shares its owner sees; and others cannot tell it from what is not.
   assert.equal((await root.post('share/alice/lab', { kind: 'user', name: 'bob', level: 'use' })).status, 303)
   assert.deepEqual(shared(), [['lab', 'bob', 'access:servers']])
