@@ -198,6 +198,7 @@ export function fakeCore(
       removeServer: async id => core.users.byId(id)!,
       active() {},
       used() {},
+      lastUse: () => ({ at: null, from: null }),
       lastActivity: (id, name) =>
         name === undefined
           ? core.users.byId(id)!.lastActivity
@@ -273,6 +274,7 @@ export function fakeCore(
         c.header('Set-Cookie', 'login=; Max-Age=0')
         return owner
       },
+      of: () => [],
       async closeAll(userId) {
         calls.push(['closeAll', core.users.byId(userId)!.name])
       },

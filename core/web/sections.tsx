@@ -1,6 +1,6 @@
 import type { Core } from '../core.ts'
 import type { Caller } from '../plugin.ts'
-import { mayReadAudit } from './audit.tsx'
+import { mayReadAudit } from '../rights.ts'
 import type { PageContext } from './environment.ts'
 
 /** The pages of the administration, and who sees a link to each. */
