@@ -78,3 +78,7 @@ const aboutGroups = /^(admin:|read:|list:|delete:|read:roles:)?groups\b/
 /** Who may read the trail holds each of these, for everything: it tells of everybody, with addresses. */
 export const auditScopes = ['admin-ui', 'read:users'] as const
 export const mayReadAudit = (caller: Caller) => auditScopes.every(scope => caller.allows(scope))
+
+/** Roles tell of everybody who has them, so only who may read all of that sees the page of them. */
+export const roleScopes = ['admin-ui', 'read:roles'] as const
+export const mayReadRoles = (caller: Caller) => roleScopes.every(scope => caller.allows(scope))

@@ -98,7 +98,7 @@ export function fakeCore(
     'read:tokens',
     'access:servers',
   ]
-  const adminScopes = [...own, 'admin-ui', 'list:users', 'admin:users', 'delete:users', 'read:metrics', 'read:hub']
+  const adminScopes = expand(defaultRoles.get('admin')!.scopes)
   const scopesOf = (record: UserRecord) =>
     new Set([
       ...own.map(scope => `${scope}!user=${record.name}`),
