@@ -41,6 +41,7 @@ test('user page: account, groups with their source, roles with theirs, rights, s
     roles: [
       { name: 'watcher', scopes: ['read:hub'], users: ['alice'] },
       { name: 'tutor', scopes: ['list:users!group=class'], groups: ['tutors'] },
+      { name: 'admin', groups: ['wheel'] },
     ],
     services: [{ name: 'grades', url: 'http://127.0.0.1:9', access: { groups: ['tutors'] } }],
   })
@@ -71,6 +72,9 @@ test('user page: account, groups with their source, roles with theirs, rights, s
   assert.match(under(text, 'Browsers'), /A browser.*192\.0\.2\.7|A browser.*by dummy/)
   assert.doesNotMatch(text, new RegExp(record.hash.slice(0, 12)))
   assert.match((await root.get('admin/users/root')).text, /Admin<\/dt><dd>Made one by an admin/)
+  // Whom a group makes an admin has that role once: by what is written down about them.
+  await core.users.groups.add('wheel', [user('root').id])
+  assert.equal(under((await root.get('admin/users/root')).text, 'Roles and rights').match(/row">admin</g)?.length, 1)
   assert.equal((await root.get('admin/users/nobody')).status, 404)
 })
 
@@ -264,7 +268,7 @@ test('admin list: ordered by name or by last activity, narrowed by state, and al
   assert.deepEqual(names((await root.get('admin?sort=-activity')).text), ['root', 'bob', 'alice'])
   const { text } = await root.get('admin?sort=activity&q=o')
   assert.deepEqual(names(text), ['bob', 'root'])
-  assert.match(text, /aria-sort="ascending"><a href="\/hub\/admin\?q=o&amp;sort=-activity"/)
+  assert.match(text, /aria-sort="ascending"><a class="sort" href="\/hub\/admin\?q=o&amp;sort=-activity"/)
   await (await core.servers.start(user('bob'), '', {}, undefined)).settled()
   refuse(new Error('no room'))
   await (await core.servers.start(user('alice'), '', {}, undefined)).settled()

@@ -239,7 +239,7 @@ function Sorted(props: { action: string; query: ReturnType<typeof kept>; by: str
   const next = sort === first ? (first === by ? `-${by}` : by) : first
   return (
     <th scope="col" aria-sort={now}>
-      <a href={withQuery(action, { ...query, sort: next })}>
+      <a class="sort" href={withQuery(action, { ...query, sort: next })}>
         {label}
         <span aria-hidden="true">{now && (now === 'ascending' ? ' ↑' : ' ↓')}</span>
       </a>

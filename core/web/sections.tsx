@@ -17,7 +17,7 @@ export function Sections({ core, c }: { core: Core; c: PageContext }) {
   const seen = sections.filter(({ may }) => may(c.get('caller')))
   if (seen.length < 2) return null
   return (
-    <nav class="row" aria-label="Administration">
+    <nav class="row sections" aria-label="Administration">
       {seen.map(({ path, label }) => (
         <a
           href={`${core.base}hub/${path}`}

@@ -71,6 +71,7 @@ function ServiceRow(props: { core: Core; caller: Caller; service: Service; token
   const { core, caller, service, tokens = { people: 0, tokens: 0 } } = props
   const { name, path, settings } = service
   const may = (scope: string) => caller.allows(scope, { service: name })
+  const signsIn = may('read:services') && service.redirectUri !== ''
   const opens = path !== '' && may('access:services')
   const roles = [...core.roles.ofService(name), ...(settings.admin ? ['admin'] : [])]
   return (
@@ -96,8 +97,8 @@ function ServiceRow(props: { core: Core; caller: Caller; service: Service; token
       </td>
       <td data-label="Signed in to it">
         <div>
-          {may('read:services') && counted(tokens.people, 'user')}
-          {may('read:services') && <span class="muted block">{counted(tokens.tokens, 'token')}</span>}
+          {signsIn && counted(tokens.people, 'user')}
+          {signsIn && <span class="muted block">{counted(tokens.tokens, 'token')}</span>}
         </div>
       </td>
     </tr>
@@ -128,7 +129,7 @@ function Health({ service: { pid, started, starts, probe, settings } }: { servic
     <>
       {probe.why === undefined ? <span class="state running">Answers</span> : <span class="state failed">Does not answer</span>}
       <span class="muted block">
-        {probe.why !== undefined && `${probe.why}. `}Looked at <Ago at={probe.at} />
+        {probe.why !== undefined && `${probe.why}. `}Last look: <Ago at={probe.at} />
       </span>
     </>
   )

@@ -80,7 +80,9 @@ const expiries = [
 /** What the visitor may give a token of their own, scope by scope: what they hold for themselves alone is said so that it stays so. */
 function offered(core: Core, visitor: UserRecord): string[] {
   const own = `!user=${visitor.name}`
-  return [...core.tokens.userScopes(visitor)].map(scope => (scope.endsWith(own) ? `${scope.slice(0, -own.length)}!user` : scope))
+  const held = [...core.tokens.userScopes(visitor)].sort()
+  const mine = held.flatMap(scope => (scope.endsWith(own) ? [`${scope.slice(0, -own.length)}!user`] : []))
+  return [...mine, ...held.filter(scope => !scope.endsWith(own))]
 }
 
 function tokensPage(core: Core, c: PageContext, made?: { secret: string; record: TokenRecord }) {
@@ -134,16 +136,14 @@ function tokensPage(core: Core, c: PageContext, made?: { secret: string; record:
           <summary>Choose its rights one by one</summary>
           <fieldset class="picks">
             <legend class="hidden">Its rights, in place of “It may”</legend>
-            {offered(core, visitor)
-              .sort()
-              .map(scope => (
-                <label class="check">
-                  <input type="checkbox" name="scope" value={scope} />
-                  <span>
-                    {scopeWords.get(scope.replace(/!.*$/s, '')) ?? ''} <code>{scope}</code>
-                  </span>
-                </label>
-              ))}
+            {offered(core, visitor).map(scope => (
+              <label class="check">
+                <input type="checkbox" name="scope" value={scope} />
+                <span>
+                  {scopeWords.get(scope.replace(/!.*$/s, '')) ?? ''} <code>{scope}</code>
+                </span>
+              </label>
+            ))}
           </fieldset>
         </details>
       </form>
@@ -248,11 +248,7 @@ export function ApplicationTable({ core, owner, action, xsrf, fixed = false }: L
           <tr>
             <th scope="row">{label(client)}</th>
             <td data-label="It may">
-              <ul class="plain">
-                {[...new Set(tokens.flatMap(({ scopes }) => scopes))].map(scope => (
-                  <li>{sentence(scope)}</li>
-                ))}
-              </ul>
+              <Sentences scopes={new Set(tokens.flatMap(({ scopes }) => scopes))} />
             </td>
             <td data-label="Last used">
               <Used use={latest(tokens.map(({ id }) => core.users.lastUse(owner.id, { token: id })))} />
@@ -304,8 +300,16 @@ function allowed({ scopes }: TokenRecord) {
   const preset = presets.find(preset => preset.scopes.join() === scopes.join())
   if (preset) return preset.label
   if (scopes.length === 0) return 'Read who one is'
-  return <Scopes scopes={scopes} />
+  return scopes.length > 3 ? <Scopes scopes={scopes} /> : <Sentences scopes={scopes} />
 }
 
 const latest = (uses: readonly Use[]): Use =>
   uses.reduce((one, other) => ((other.at ?? '') > (one.at ?? '') ? other : one), { at: null, from: null })
+
+const Sentences = ({ scopes }: { scopes: Iterable<string> }) => (
+  <ul class="plain">
+    {[...scopes].map(scope => (
+      <li>{sentence(scope)}</li>
+    ))}
+  </ul>
+)

@@ -349,7 +349,7 @@ function Changes({ caller, user, action, xsrf, may }: Changed) {
         {promotes && (
           <form class="row" method="post" action={`${action}/admin`}>
             <Hidden xsrf={xsrf} admin={user.admin ? '0' : '1'} />
-            <span>{user.admin ? 'Is an admin, and may do everything.' : 'Is no admin.'}</span>
+            <span class="beside">{user.admin ? 'Is an admin, and may do everything.' : 'Is no admin.'}</span>
             <button type="submit">{user.admin ? 'Take admin rights away' : 'Make an admin'}</button>
           </form>
         )}
