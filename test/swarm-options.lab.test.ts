@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ServerSpec } from 'swarmhub'
@@ -28,7 +31,7 @@ test('swarm options: user, groups, folder, processes, limits of the shell, share
   skip: noLab,
 }, async t => {
   const script =
-    'id -u; id -g; id -G; pwd; cat /sys/fs/cgroup/pids.max; ulimit -n; ulimit -Hn; df -k /dev/shm | tail -1 | awk "{print \\$2}"'
+    'id -u; id -g; id -G; pwd; cat /sys/fs/cgroup/pids.max /sys/fs/cgroup/pids/pids.max 2>/dev/null; ulimit -n; ulimit -Hn; df -k /dev/shm | tail -1 | awk "{print \\$2}"'
   const said = await told(t, script, 8, () => ({
     runAs: '1234:100',
     supplementaryGroups: ['2345'],
@@ -42,11 +45,14 @@ test('swarm options: user, groups, folder, processes, limits of the shell, share
 })
 
 test('swarm options: memory and cpus are limits of the container', { skip: noLab }, async t => {
-  const said = await told(t, 'cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/cpu.max', 2, () => ({
-    memory: 64 * 2 ** 20,
-    cpus: 0.5,
-  }))
-  assert.deepEqual(said, [String(64 * 2 ** 20), '50000 100000'])
+  // Version 2 of cgroups, or version 1.
+  const memory = 'cat memory.max memory/memory.limit_in_bytes 2>/dev/null'
+  const cpus = 'cat cpu.max cpu/cpu.cfs_quota_us 2>/dev/null'
+  const said = await told(t, `cd /sys/fs/cgroup; ${memory}; ${cpus}`, 2, () => ({ memory: 64 * 2 ** 20, cpus: 0.5 }))
+  assert.deepEqual(
+    said.map(line => line.split(' ')[0]),
+    [String(64 * 2 ** 20), '50000'],
+  )
 })
 
 test('swarm options: configs and secrets that the profile names are files, and secrets stand nowhere that Docker tells', {
@@ -54,20 +60,15 @@ test('swarm options: configs and secrets that the profile names are files, and s
 }, async t => {
   const id = randomBytes(4).toString('hex')
   const secret = `canary-${id}`
-  let at: Hub['manager'] | undefined
   const script = `cat /etc/course.json; echo; cat /run/secrets/key-${id}; echo; stat -c "%u %g %a" /run/secrets/key-${id}`
   const hub = await onSwarm(t)
-  at = hub.manager
-  const { writeFile, mkdtemp, rm } = await import('node:fs/promises')
-  const { join } = await import('node:path')
-  const { tmpdir } = await import('node:os')
   const folder = await mkdtemp(join(tmpdir(), 'files-'))
   t.after(() => rm(folder, { recursive: true }))
   await writeFile(join(folder, 'config'), '{"course":"physics"}')
   await writeFile(join(folder, 'secret'), secret)
-  await docker(at, 'config', 'create', `course-${id}`, join(folder, 'config'))
-  await docker(at, 'secret', 'create', `key-${id}`, join(folder, 'secret'))
-  await docker(at, 'secret', 'create', `key-${id}-longer`, join(folder, 'config'))
+  await docker(hub.manager, 'config', 'create', `course-${id}`, join(folder, 'config'))
+  await docker(hub.manager, 'secret', 'create', `key-${id}`, join(folder, 'secret'))
+  await docker(hub.manager, 'secret', 'create', `key-${id}-longer`, join(folder, 'config'))
   t.after(async () => {
     await docker(hub.manager, 'config', 'rm', `course-${id}`)
     await docker(hub.manager, 'secret', 'rm', `key-${id}`, `key-${id}-longer`)
