@@ -12,6 +12,7 @@ import type { PageContext } from './environment.ts'
 import { Ago, Alert, Hidden, page } from './layout.tsx'
 import { safeNext } from './next.ts'
 import { existing } from './rights.ts'
+import { scopeWords } from './scopes.tsx'
 
 /** `share/USER[/SERVER]`: with whom a server is shared, and forms to share it with others and to take it back. */
 export const showSharing = (core: Core) =>
@@ -78,7 +79,8 @@ const expiries = [
 
 /** What these scopes allow, in words where we have them. */
 export const spokenScopes = (scopes: readonly string[]) =>
-  levels.find(level => level.scopes.join() === scopes.join())?.label ?? scopes.join(', ')
+  levels.find(level => level.scopes.join() === scopes.join())?.label ??
+  scopes.map(scope => scopeWords.get(scope) ?? scope).join('; ')
 
 /** The page on which this server is shared. */
 export const placeOf = (core: Core, { ref }: Pick<Server, 'ref'>) => serverPage(core, 'share', ref)
@@ -112,12 +114,9 @@ async function orSay(core: Core, c: PageContext, server: Server, act: () => Prom
   }
 }
 
-/** Kinds of those whom the caller may name, beyond themselves. */
-const nameable = ({ name, scopes }: Caller) =>
-  (['user', 'group'] as const).filter(kind => {
-    const scope = `read:${kind}s:name`
-    return [...scopes].some(one => one === scope || (one.startsWith(`${scope}!`) && one !== `${scope}!user=${name}`))
-  })
+/** Does the caller hold this scope for others than themselves? */
+export const holdsForOthers = ({ name, scopes }: Caller, scope: string) =>
+  [...scopes].some(one => one === scope || (one.startsWith(`${scope}!`) && one !== `${scope}!user=${name}`))
 
 interface Said {
   link?: string
@@ -131,7 +130,7 @@ function sharePage(core: Core, c: PageContext, server: Server, { link, problem, 
   const { owner, ref } = server
   const may = caller.allows('shares', { user: owner.name, server: ref.name })
   const offered = levels.filter(({ scopes }) => scopes.every(one => caller.allows(one, { user: owner.name, server: ref.name })))
-  const kinds = nameable(caller)
+  const kinds = (['user', 'group'] as const).filter(kind => holdsForOthers(caller, `read:${kind}s:name`))
   const label = serverLabel(server, caller)
   const shares = core.shares.of(owner, ref.name)
   const codes = core.shares.codes(owner, ref.name)

@@ -4,24 +4,21 @@ import { demand } from '../rights.ts'
 import { withQuery } from './address.ts'
 import type { PageContext } from './environment.ts'
 import { Ago, page } from './layout.tsx'
+import { counted, part, Search, search, Turns } from './list.tsx'
 import { Sections } from './sections.tsx'
 import { placeOf, RevokeLink, spokenScopes, timesOf, Unshare, With } from './share.tsx'
-
-const pageSize = 50
 
 /** `admin/shares`: who shares which server with whom, as far as the visitor may see it; found by any name in it. */
 export const showShares = (core: Core) =>
   function showShares(c: PageContext): Promise<Response> {
     const caller = c.get('caller')
     demand(caller, ['admin-ui'])
-    const query = (c.req.query('q') ?? '').trim().slice(0, 255)
+    const query = search(c)
     const xsrf = core.xsrf.token(c)
     const place = `${core.base}hub/admin/shares`
     const all = everything(core, caller).filter(({ names }) => names.some(name => name.includes(query.toLowerCase())))
-    const pages = Math.max(1, Math.ceil(all.length / pageSize))
-    const asked = Number(c.req.query('page') ?? 1)
-    const number = Number.isInteger(asked) ? Math.min(Math.max(asked, 1), pages) : 1
-    const turn = (to: number) => withQuery(place, { q: query || undefined, page: to === 1 ? undefined : String(to) })
+    const { items, number, pages } = part(c, all)
+    const here = withQuery(place, { q: query || undefined, page: number === 1 ? undefined : String(number) })
     return page(
       core,
       c,
@@ -29,15 +26,9 @@ export const showShares = (core: Core) =>
       <>
         <h1>Shares</h1>
         <Sections core={core} c={c} />
-        <form class="row" method="get" action={place}>
-          <label>
-            Find an owner, a server, a user or a group
-            <input name="q" type="search" value={query} autocomplete="off" />
-          </label>
-          <button type="submit">Find</button>
-        </form>
+        <Search action={place} query={query} label="Find an owner, a server, a user or a group" />
         <p class="muted" role="status">
-          {all.length === 0 ? 'Nothing is shared.' : `${all.length} share${all.length === 1 ? '' : 's'}`}
+          {all.length === 0 ? 'Nothing is shared.' : counted(all.length, 'share')}
         </p>
         {all.length > 0 && (
           <table>
@@ -52,7 +43,7 @@ export const showShares = (core: Core) =>
               </tr>
             </thead>
             <tbody>
-              {all.slice((number - 1) * pageSize, number * pageSize).map(({ kind, item }) => {
+              {items.map(({ kind, item }) => {
                 const { owner, server, record } = item
                 const may = caller.allows('shares', { user: owner.name, server })
                 return (
@@ -76,8 +67,8 @@ export const showShares = (core: Core) =>
                     </td>
                     <td data-label="Expires">{kind === 'link' ? <Ago at={item.record.expires} /> : 'Never'}</td>
                     <td>
-                      {may && kind === 'share' && <Unshare core={core} share={item} xsrf={xsrf} next={turn(number)} />}
-                      {may && kind === 'link' && <RevokeLink core={core} code={item} xsrf={xsrf} next={turn(number)} />}
+                      {may && kind === 'share' && <Unshare core={core} share={item} xsrf={xsrf} next={here} />}
+                      {may && kind === 'link' && <RevokeLink core={core} code={item} xsrf={xsrf} next={here} />}
                     </td>
                   </tr>
                 )
@@ -85,15 +76,7 @@ export const showShares = (core: Core) =>
             </tbody>
           </table>
         )}
-        {pages > 1 && (
-          <nav class="row" aria-label="Pages of the list">
-            {number > 1 && <a href={turn(number - 1)}>Previous</a>}
-            <span>
-              Page {number} of {pages}
-            </span>
-            {number < pages && <a href={turn(number + 1)}>Next</a>}
-          </nav>
-        )}
+        <Turns action={place} query={{ q: query || undefined }} number={number} pages={pages} />
       </>,
     )
   }
