@@ -131,7 +131,7 @@ function sharePage(core: Core, c: PageContext, server: Server, { link, problem, 
   const may = caller.allows('shares', { user: owner.name, server: ref.name })
   const offered = levels.filter(({ scopes }) => scopes.every(one => caller.allows(one, { user: owner.name, server: ref.name })))
   const kinds = (['user', 'group'] as const).filter(kind => holdsForOthers(caller, `read:${kind}s:name`))
-  const label = serverLabel(server, caller)
+  const label = ref.name === '' && caller.user?.id === owner.id ? 'your server' : serverLabel(server, caller)
   const shares = core.shares.of(owner, ref.name)
   const codes = core.shares.codes(owner, ref.name)
   const before = problem ? c.get('fields') : undefined

@@ -43,7 +43,9 @@ export function SharedWithMe({ core, caller, visitor, xsrf }: { core: Core; call
                   </div>
                 </td>
                 <td data-label="State">
-                  <State server={server} />
+                  <div>
+                    <State server={server} />
+                  </div>
                 </td>
                 <td>
                   <div class="actions">
