@@ -7,6 +7,7 @@ import { identityKey } from '../store/lookups.ts'
 import { emptyServer, type ServerRecord, type UserRecord, version } from '../store/records.ts'
 import type { Store } from '../store/store.ts'
 import { createActivity } from './activity.ts'
+import { forgetScopes } from './forget.ts'
 import { createGroups, type Groups } from './groups.ts'
 
 /** Everybody the hub knows. Records are frozen: change them through `update`. Names are exact, see names.ts. */
@@ -85,15 +86,8 @@ export function createUsers({ store, audit = unrecorded }: { store: Store; audit
   }
 
   /** Whoever is called so next must not get what was meant for this user. */
-  async function forgetName(name: string): Promise<void> {
-    const names = (scope: string) => scope.endsWith(`!user=${name}`) || scope.includes(`!server=${name}/`)
-    for (const { id, tokens } of store.byId.values()) {
-      if (!tokens.some(token => token.scopes.some(names))) continue
-      await store.update(id, draft => {
-        for (const token of draft.tokens) token.scopes = token.scopes.filter(scope => !names(scope))
-      })
-    }
-  }
+  const forgetName = (name: string) =>
+    forgetScopes(store, scope => scope.endsWith(`!user=${name}`) || scope.includes(`!server=${name}/`))
 
   const update: Users['update'] = async (id, change) => {
     const before = store.byId.get(id)?.admin
