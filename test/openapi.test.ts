@@ -29,8 +29,10 @@ test('openapi: the document is there for everybody, has the shape of 3.1, and ev
   assert.equal(new Set(ids).size, ids.length, ids.join(' '))
   for (const { path, operation } of operations) {
     assert.match(operation.operationId, /^[a-z][A-Za-z0-9]*$/)
+    // What this hub has no use for is described, too.
+    const good = operation.operationId === 'patchProxy' ? '400' : '2'
     assert.ok(
-      Object.keys(operation.responses).some(code => code.startsWith('2')),
+      Object.keys(operation.responses).some(code => code.startsWith(good)),
       path,
     )
     const named = (operation.parameters ?? []).filter(({ in: place }) => place === 'path').map(({ name }) => name)
@@ -70,8 +72,9 @@ test('openapi: bodies and rights are those that requests are checked with', asyn
 test('openapi: what is documented is there', async t => {
   const { json } = await (await apiHub(t)).send('GET', '/openapi.json')
   for (const { path, method } of operationsOf(json)) {
-    const hub = await apiHub(t, { services: [{ name: 'grades', token: 'a-token-of-some-length' }] })
+    const hub = await apiHub(t)
     const token = await hub.person('ada', { admin: true })
+    await hub.send('POST', '/services/grades', { token, body: { api_token: 'a-token-of-some-length' } })
     const secret = await hub.person('bob')
     await hub.core.servers.describe(hub.core.users.get('bob')!, 'lab', () => {})
     await hub.core.users.groups.create(['physics'])

@@ -59,9 +59,14 @@ export const descriptions: Readonly<Record<string, Described>> = {
   'POST /users': { summary: 'Add users', answers: { 201: 'Those that were added.', 409: 'All of them exist.' } },
   'GET /users/:user': { summary: 'Read a user', query: z.object(stopped), answers: { 200: 'What the caller may see.' } },
   'POST /users/:user': { summary: 'Add a user', answers: { 201: 'The user.', 409: 'The name is taken.' } },
-  'PATCH /users/:user': { summary: 'Rename a user, or change whether they are an admin', answers: { 200: 'The user.' } },
+  'PATCH /users/:user': {
+    summary: 'Rename a user, change whether they are an admin and which groups they are in',
+    answers: { 200: 'The user.' },
+  },
   'DELETE /users/:user': { summary: 'Delete a user; servers are stopped first', answers: { 204: 'The user is no more.' } },
   'POST /users/:user/activity': { summary: 'Tell when a user and servers were last active', answers: { 200: 'Noted.' } },
+
+  'POST /users/:user/admin-access': { summary: 'Does nothing, as in JupyterHub', answers: { 200: 'Done.' } },
 
   'GET /users/:user/tokens': { summary: 'The tokens of a user', answers: { 200: '`api_tokens`' } },
   'POST /users/:user/tokens': {
@@ -78,6 +83,7 @@ export const descriptions: Readonly<Record<string, Described>> = {
   'GET /users/:user/servers/': the.GET,
   'POST /users/:user/servers/': the.POST,
   'DELETE /users/:user/servers/': the.DELETE,
+  'PUT /users/:user/servers/': { summary: 'A default server is always there', answers: { 201: 'Never.', 409: 'It is there.' } },
   'GET /users/:user/servers/:server': other.GET,
   'POST /users/:user/servers/:server': other.POST,
   'DELETE /users/:user/servers/:server': { ...other.DELETE, summary: 'Stop a named server, and with `remove` forget it' },
@@ -85,7 +91,10 @@ export const descriptions: Readonly<Record<string, Described>> = {
     summary: 'Make a named server without starting it',
     answers: { 201: 'The server.', 409: 'It is there.' },
   },
-  'PATCH /users/:user/servers/:server': { summary: 'Change a server that is stopped', answers: { 200: 'The server.' } },
+  'PATCH /users/:user/servers/:server': {
+    summary: 'Change a server that is stopped, also its name',
+    answers: { 200: 'The server.', 409: 'The name is taken.' },
+  },
   'GET /users/:user/servers/:server/progress': progress,
 
   'GET /groups': { summary: 'List groups', query: z.object(paging), answers: { 200: 'The groups that the caller may see.' } },
@@ -99,6 +108,29 @@ export const descriptions: Readonly<Record<string, Described>> = {
 
   'GET /services': { summary: 'List services', answers: { 200: 'By name, the services that the caller may see.' } },
   'GET /services/:service': { summary: 'Read a service', answers: { 200: 'The service.' } },
+  'POST /services/:service': {
+    summary: 'Make a service that runs elsewhere',
+    answers: { 201: 'The service.', 409: 'Its name, its client id or its token is taken.' },
+  },
+  'DELETE /services/:service': {
+    summary: 'Delete a service that was made over the API, and what was given to it',
+    answers: { 200: 'It is gone.', 405: 'It is in the config: take it out there.' },
+  },
+
+  'GET /proxy': {
+    summary: 'The routes of the hub’s servers and services',
+    query: z.object(paging),
+    answers: { 200: 'By path; with `Accept: application/jupyterhub-pagination+json` a page of them.' },
+  },
+  'POST /proxy': { summary: 'Set the table of routes right now', answers: { 200: 'It is.' } },
+  'PATCH /proxy': {
+    summary: 'JupyterHub is told here where its proxy is. This hub learns it at its start',
+    answers: { 400: 'Nothing was changed.' },
+  },
+  'POST /shutdown': {
+    summary: 'End the hub: `servers` after all servers are stopped, `proxy` (unless false) with the front that is its parent',
+    answers: { 202: 'It ends. Servers that were not to be stopped go on, for the next hub.' },
+  },
 
   'POST /oauth2/token': {
     summary: 'Change an authorization code for an access token',

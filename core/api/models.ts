@@ -87,10 +87,14 @@ export function serverModel(core: Core, caller: Caller, server: Server): Record<
 }
 
 /** What this caller may see of a service; undefined when that is nothing. */
-export function serviceModel(caller: Caller, { name, path, pid, settings }: Service): Record<string, unknown> | undefined {
+export function serviceModel(
+  { roles: known }: Core,
+  caller: Caller,
+  { name, path, pid, settings }: Service,
+): Record<string, unknown> | undefined {
   const may = (scope: string) => caller.allows(scope, { service: name })
   const { admin, url, command, info, display } = settings
-  const roles = admin ? ['admin'] : []
+  const roles = [...new Set([...(admin ? ['admin'] : []), ...known.ofService(name)])]
   const model = {
     ...(may('read:services:name') && { admin }),
     ...(may('read:roles:services') && { admin, roles }),

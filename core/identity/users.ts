@@ -38,6 +38,11 @@ export interface Users {
   updateServer(id: string, server: string, change: (draft: ServerRecord) => void): Promise<UserRecord>
   removeServer(id: string, server: string): Promise<UserRecord>
   /**
+   * Scopes that named the old name are taken from all tokens, as in `rename`. Throws `conflict` when there is such a server already,
+   * and `invalid` for one that is not stopped.
+   */
+  renameServer(id: string, server: string, name: string): Promise<UserRecord>
+  /**
    * Something was done by this user, or in this server, at that time. Kept in memory, written with the next batch and at
    * close; only ever moves forward, and never into the future.
    */
@@ -171,6 +176,22 @@ export function createUsers({ store, audit = unrecorded }: { store: Store; audit
         return result
       }),
     removeServer: (id, server) => update(id, draft => void (draft.servers = draft.servers.filter(({ name }) => name !== server))),
+    async renameServer(id, server, name) {
+      const renamed = (draft: UserRecord): ServerRecord => {
+        const record = draft.servers.find(one => one.name === server)
+        if (!record) throw new HubError('missing', `There is no server named "${server}".`)
+        if (record.intent !== 'stopped' || record.generation !== null)
+          throw new HubError('invalid', 'The server is running. Stop it before you change its name.')
+        if (draft.servers.some(one => one.name === name))
+          throw new HubError('conflict', `There is a server named "${name}" already.`)
+        return record
+      }
+      const owner = store.byId.get(id)
+      if (!owner) throw new HubError('missing', 'There is no such user.')
+      renamed(owner)
+      await forgetScopes(store, scope => scope.endsWith(`!server=${owner.name}/${server}`))
+      return update(id, draft => void (renamed(draft).name = name))
+    },
     active: (id, at, server) => activity.note(id, at, server === undefined ? {} : { server }),
     used: (id, token, at) => activity.note(id, at, { token }),
     lastActivity: activity.last,
