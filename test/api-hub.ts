@@ -21,6 +21,7 @@ import { createRoutes } from '../core/servers/routes.ts'
 import { createServers } from '../core/servers/servers.ts'
 import { openStore } from '../core/store/store.ts'
 import { dummy } from '../plugins/dummy/index.ts'
+import { checkAnswer } from './api-answers.ts'
 
 /** Servers that are no more than an HTTP server each. A start or stop waits while its gate is shut. */
 function engine(t: TestContext) {
@@ -208,6 +209,7 @@ export async function apiHub(
     })
     const read = await reply.text()
     const json = read !== '' && /^application\/json/.test(reply.headers.get('content-type') ?? '') ? JSON.parse(read) : undefined
+    checkAnswer(method, path, reply.status, json)
     return { status: reply.status, headers: reply.headers, text: read, json }
   }
 

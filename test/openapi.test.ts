@@ -69,6 +69,25 @@ test('openapi: bodies and rights are those that requests are checked with', asyn
   assert.deepEqual(document.paths['/audit']?.get?.security[0], { token: ['admin-ui', 'read:users'] })
 })
 
+test('openapi: what an operation answers with has a schema, models are there once by their names, and errors have one shape', async t => {
+  const document: OpenApi = (await (await apiHub(t)).send('GET', '/openapi.json')).json
+  for (const model of ['User', 'Server', 'Group', 'Service', 'Token', 'Route', 'Pagination', 'Error'])
+    assert.equal(document.components.schemas[model]?.type, 'object', model)
+  const schemaAt = (path: string, method: string, status: number) =>
+    document.paths[path]?.[method]?.responses[status]?.content?.['application/json'].schema
+  assert.deepEqual(schemaAt('/users/{user}', 'get', 200), { $ref: '#/components/schemas/User' })
+  assert.deepEqual(schemaAt('/users/{user}', 'get', 404), { $ref: '#/components/schemas/Error' })
+  assert.deepEqual(document.components.schemas.Server?.additionalProperties, false)
+  // Each of these has no body, or one that is no JSON of ours.
+  const bare = ['health', 'metrics', 'openapi', 'activity', 'admin-access', 'server', 'servers', 'progress', 'proxy']
+  for (const { path, method, operation } of operationsOf(document)) {
+    const good = Object.entries(operation.responses).filter(([status]) => status === '200' || status === '201')
+    const named = path.split(/[/.]/).some(word => bare.includes(word)) && method !== 'GET'
+    const silent = named || /health|metrics|openapi|progress/.test(path) || (method === 'DELETE' && path.startsWith('/services'))
+    for (const [status, { content }] of good) assert.ok(content || silent, `${method} ${path} ${status}`)
+  }
+})
+
 test('openapi: what is documented is there', async t => {
   const { json } = await (await apiHub(t)).send('GET', '/openapi.json')
   for (const { path, method } of operationsOf(json)) {
