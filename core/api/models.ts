@@ -1,17 +1,25 @@
+import type { z } from 'zod'
 import type { Core } from '../core.ts'
 import { escapeSegment } from '../names.ts'
 import type { Caller } from '../plugin.ts'
 import type { Server } from '../servers/server.ts'
 import type { Service } from '../services/services.ts'
 import type { GroupRecord, TokenRecord, UserRecord } from '../store/records.ts'
+import type * as answers from './answers.ts'
 
 /** A moment as JupyterHub writes it: six digits after the point, or none at all. */
+export function stamp<T extends string | null>(iso: T): T
 export function stamp(iso: string | null): string | null {
   return iso?.replace(/\.000Z$/, 'Z').replace(/\.(\d{3})Z$/, '.$1000Z') ?? null
 }
 
 /** What this caller may see of a user; undefined when that is nothing. `stopped`: servers that do not run, too. */
-export function userModel(core: Core, caller: Caller, user: UserRecord, stopped = false): Record<string, unknown> | undefined {
+export function userModel(
+  core: Core,
+  caller: Caller,
+  user: UserRecord,
+  stopped = false,
+): z.output<typeof answers.user> | undefined {
   const may = (scope: string) => caller.allows(scope, { user: user.name })
   const server = core.servers.get(user, '')
   const model = {
@@ -32,7 +40,7 @@ export function userModel(core: Core, caller: Caller, user: UserRecord, stopped 
 }
 
 /** What this caller may see of a group; undefined when that is nothing. */
-export function groupModel(core: Core, caller: Caller, group: GroupRecord): Record<string, unknown> | undefined {
+export function groupModel(core: Core, caller: Caller, group: GroupRecord): z.output<typeof answers.group> | undefined {
   const may = (scope: string) => caller.allows(scope, { group: group.name })
   if (!groupReaders.some(may)) return undefined
   return {
@@ -62,7 +70,7 @@ export const isActive = (server: Server) => server.ready || server.pending !== n
 /** A default server that nobody has ever started is not listed. */
 const exists = ({ owner, ref }: Server) => owner.servers.some(({ name }) => name === ref.name)
 
-export function serverModel(core: Core, caller: Caller, server: Server): Record<string, unknown> {
+export function serverModel(core: Core, caller: Caller, server: Server): z.output<typeof answers.server> {
   const { record, path, owner } = server
   const { name } = server.ref
   const place = name === '' ? 'server' : `servers/${escapeSegment(name)}`
@@ -87,10 +95,14 @@ export function serverModel(core: Core, caller: Caller, server: Server): Record<
 }
 
 /** What this caller may see of a service; undefined when that is nothing. */
-export function serviceModel(caller: Caller, { name, path, pid, settings }: Service): Record<string, unknown> | undefined {
+export function serviceModel(
+  { roles: known }: Core,
+  caller: Caller,
+  { name, path, pid, settings }: Service,
+): z.output<typeof answers.service> | undefined {
   const may = (scope: string) => caller.allows(scope, { service: name })
   const { admin, url, command, info, display } = settings
-  const roles = admin ? ['admin'] : []
+  const roles = [...new Set([...(admin ? ['admin'] : []), ...known.ofService(name)])]
   const model = {
     ...(may('read:services:name') && { admin }),
     ...(may('read:roles:services') && { admin, roles }),
@@ -99,7 +111,7 @@ export function serviceModel(caller: Caller, { name, path, pid, settings }: Serv
   return Object.keys(model).length === 0 ? undefined : { kind: 'service', name, ...model }
 }
 
-export function tokenModel(core: Core, owner: UserRecord, token: TokenRecord): Record<string, unknown> {
+export function tokenModel(core: Core, owner: UserRecord, token: TokenRecord): z.output<typeof answers.token> {
   return {
     user: owner.name,
     id: `a${token.id}`,

@@ -10,12 +10,19 @@ const most = 200
  * One page of a list, as the request's `offset` and `limit` ask for it: with the way to the next one when `Accept` names
  * JupyterHub's type for that, else the plain list.
  */
-export function paged<T>(core: Core, c: ApiContext, all: readonly T[], model: (item: T) => unknown): Response {
+export const paged = <T>(core: Core, c: ApiContext, all: readonly T[], model: (item: T) => unknown): Response =>
+  page(core, c, all, items => items.map(model))
+
+/** As `paged`, for what JupyterHub lists by name. */
+export const pagedByKey = <T>(core: Core, c: ApiContext, all: readonly T[], model: (item: T) => [string, unknown]): Response =>
+  page(core, c, all, items => Object.fromEntries(items.map(model)))
+
+function page<T>(core: Core, c: ApiContext, all: readonly T[], models: (items: readonly T[]) => object): Response {
   const accepted = (c.req.header('accept') ?? '').split(',').map(item => item.trim())
   const asked = accepted.includes(mediaType)
   const offset = whole(c, 'offset') ?? 0
   const limit = Math.min(Math.max(whole(c, 'limit') ?? (asked ? usual : most), 1), most)
-  const items = all.slice(offset, offset + limit).map(model)
+  const items = models(all.slice(offset, offset + limit))
   if (!asked) return c.json(items)
   const after = offset + limit
   const next = after < all.length ? { offset: after, limit, url: pageAddress(core, c, after, limit) } : null
@@ -33,7 +40,8 @@ function whole(c: ApiContext, name: string): number | undefined {
 function pageAddress(core: Core, c: ApiContext, offset: number, limit: number): string {
   // Only its path and query: the host in it may be the sender's invention.
   const { pathname, search } = new URL(c.req.url)
-  const host = c.req.header('host') ?? ''
+  // As the front tells it: proxies before it may be reached under another name.
+  const host = c.req.header('x-forwarded-host') ?? c.req.header('host') ?? ''
   const forwarded = c.req.header('x-forwarded-proto')?.split(',')[0]?.trim()
   const origin = core.url?.host === host ? core.url.origin : `${forwarded === 'https' ? 'https' : 'http'}://${host}`
   const parameters = new URLSearchParams(search)

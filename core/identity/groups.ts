@@ -2,6 +2,7 @@ import { type Audit, unrecorded } from '../audit.ts'
 import { HubError } from '../errors.ts'
 import type { GroupRecord } from '../store/records.ts'
 import type { Store } from '../store/store.ts'
+import { forgetScopes } from './forget.ts'
 
 /** Users are named by their ids here. Whatever changes something is durable when it resolves. */
 export interface Groups {
@@ -19,6 +20,7 @@ export interface Groups {
   remove(name: string, users: readonly string[]): Promise<GroupRecord>
   /** In place of all properties that it had. */
   setProperties(name: string, properties: GroupRecord['properties']): Promise<GroupRecord>
+  /** With all scopes of tokens that named it: another group of this name gives them nothing. */
   delete(name: string): Promise<void>
 }
 
@@ -98,10 +100,15 @@ export function createGroups(store: Store, audit: Audit = unrecorded): Groups {
     setProperties: (name, properties) =>
       change(name, { properties: Object.keys(properties).join(', ') }, group => void (group.properties = properties)),
     async delete(name) {
+      if (!lookUp().byName.has(name)) throw missing()
+      const forget = () => forgetScopes(store, scope => scope.endsWith(`!group=${name}`))
+      // Before: a crash in between must not leave them. After: for tokens that were made meanwhile.
+      await forget()
       await store.hub.update(draft => {
         const gone = named(draft.groups, name)
         draft.groups = draft.groups.filter(group => group !== gone)
       })
+      await forget()
       audit.record({ action: 'group.delete', target: { group: name } })
     },
   }
@@ -118,6 +125,8 @@ function checkNames(names: readonly string[]): void {
 
 function named(groups: readonly GroupRecord[], name: string): GroupRecord {
   const group = groups.find(group => group.name === name)
-  if (!group) throw new HubError('missing', 'There is no such group.')
+  if (!group) throw missing()
   return group
 }
+
+const missing = () => new HubError('missing', 'There is no such group.')

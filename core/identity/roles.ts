@@ -207,13 +207,14 @@ function roleChanges(before: readonly GivenRole[], present: readonly GivenRole[]
 }
 
 /** What is wrong with these roles and custom scopes, each with its place in the config; nothing when all is well. */
-export function checkRoles({ roles, scopes, access }: Given & Pick<Settings, 'access'>): ConfigIssue[] {
+export function checkRoles({ roles, scopes, access, services }: Given & Pick<Settings, 'access' | 'services'>): ConfigIssue[] {
   const custom = customScopes({ scopes })
   const blocked = new Set(access.blocked.map(normalizeUsername))
   const unknown = (scope: string) => {
     const meant = nearest(scope, [...scopeNames, ...custom.keys()])
     return `there is no scope "${scope.slice(0, 100)}"${meant ? `, did you mean "${meant}"?` : ''}`
   }
+  const programs = services.map(({ name }) => name)
   const inScopes = Object.entries(scopes).flatMap(([name, { subscopes }]) =>
     subscopes.flatMap((scope, index): ConfigIssue[] =>
       custom.has(scope) ? [] : [{ path: ['scopes', name, 'subscopes', index], message: `there is no custom scope "${scope}"` }],
@@ -239,9 +240,18 @@ export function checkRoles({ roles, scopes, access }: Given & Pick<Settings, 'ac
       ...role.groups.flatMap((name, place) =>
         isGroupName(name) ? [] : [{ path: at('groups', place), message: "can be no group's name" }],
       ),
+      ...role.services.flatMap((name, place) =>
+        programs.includes(name) ? [] : [{ path: at('services', place), message: unknownService(name, programs) }],
+      ),
     ]
   })
   return [...inScopes, ...inRoles]
+}
+
+function unknownService(name: string, services: readonly string[]): string {
+  const meant = nearest(name, services)
+  const there = services.length === 0 ? '' : `; there are: ${services.join(', ')}`
+  return `there is no service "${name.slice(0, 100)}" in services${meant ? `, did you mean "${meant}"?` : there}`
 }
 
 const customScopes = ({ scopes }: Pick<Given, 'scopes'>): CustomScopes =>

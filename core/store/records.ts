@@ -126,12 +126,39 @@ export const group = z.strictObject({
 })
 export type GroupRecord = z.infer<typeof group>
 
+/** A service that was made over the API. Its token is its OAuth client's secret, too. */
+export const service = z.strictObject({
+  name: z.string(),
+  created: when,
+  url: z.string().nullable(),
+  /** SHA-256 of its token, hex; null for one that has none. */
+  hash: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/)
+    .nullable(),
+  admin: z.boolean(),
+  display: z.boolean(),
+  info: z.record(z.string(), z.json()),
+  /** Null: it is reached through the proxy, or is no OAuth client, as its url and token say. */
+  oauth: z
+    .strictObject({
+      clientId: z.string().nullable(),
+      redirectUri: z.string().nullable(),
+      allowedScopes: z.array(z.string()),
+      noConfirm: z.boolean(),
+    })
+    .nullable(),
+})
+export type ServiceRecord = z.infer<typeof service>
+
 export const hub = z.strictObject({
   version: z.literal(version),
   id: z.string(),
   /** Signs `_xsrf` and whatever else must not be forged; 32 bytes, base64url. */
   secret: z.string().min(43),
   groups: z.array(group),
+  /** Those that were made over the API; the config has its own. */
+  services: z.array(service).default([]),
   /** Whom the config's roles mean by a name: the user who had it when the hub first read it there. */
   named: z.array(z.strictObject({ name: z.string(), id: z.string() })).default([]),
   /** The config's roles at the last start, to tell what has changed. */
