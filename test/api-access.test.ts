@@ -104,6 +104,7 @@ const rows: Record<string, Row> = {
   // Who asks is said by the form, and this is none.
   'POST /oauth2/token': everybody(400),
   'GET /authorizations/token/:token': callers(200, { path: ({ secret }) => `/authorizations/token/${secret}` }),
+  'POST /authorizations/token/:token': everybody(404),
 }
 
 test('api access: every route, with each of its methods, for everybody who may ask', async t => {

@@ -21,7 +21,7 @@ import { changeProxy, checkRoutes, listRoutes } from './proxy.ts'
 import { addServer, changeServer, readServer, startServer, stopServer } from './servers.ts'
 import { addService, listServices, readService, removeService } from './services.ts'
 import { shutDown } from './shutdown.ts'
-import { addToken, introspect, listTokens, readToken, removeToken } from './tokens.ts'
+import { addToken, introspect, listTokens, noMore, readToken, removeToken } from './tokens.ts'
 import { addUser, addUsers, adminAccess, changeUser, listUsers, readSelf, readUser, removeUser } from './users.ts'
 
 const oneServer = { GET: readServer, POST: startServer, DELETE: stopServer }
@@ -64,7 +64,7 @@ export const routes: Routes = {
   '/shutdown': { POST: shutDown },
 
   '/oauth2/token': { POST: exchangeCode },
-  '/authorizations/token/:token': { GET: introspect },
+  '/authorizations/token/:token': { GET: introspect, POST: noMore },
 
   // To come, here and nowhere else: shares, share-codes.
 }

@@ -214,4 +214,5 @@ export const descriptions: Readonly<Record<string, Described>> = {
     summary: 'Whose token is this? For old notebooks and services',
     answers: { 200: shaped('Its owner.', answers.bearer) },
   },
+  'POST /authorizations/token/:token': { summary: 'How tokens were made before JupyterHub 2', answers: { 404: 'Always.' } },
 }
