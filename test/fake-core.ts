@@ -322,6 +322,7 @@ export function fakeCore(
     servers: {
       get: (owner, name) => servers.get(owner.name)?.get(name),
       of: owner => [...(servers.get(owner.name)?.values() ?? [])],
+      begun: owner => core.servers.of(owner),
       *active() {
         for (const some of servers.values()) for (const server of some.values()) if (server.state !== 'stopped') yield server
       },

@@ -6,20 +6,40 @@ const mediaType = 'application/jupyterhub-pagination+json'
 const usual = 50
 const most = 200
 
+/** Not of JupyterHub's: everything at once, one JSON text a line, sent as fast as the client reads. */
+const streamType = 'application/x-ndjson'
+/** Items that are made without a break for others. */
+const atOnce = 200
+
 /**
  * One page of a list, as the request's `offset` and `limit` ask for it: with the way to the next one when `Accept` names
- * JupyterHub's type for that, else the plain list.
+ * JupyterHub's type for that, else the plain list. Or all from `offset` on, when it names `application/x-ndjson`.
  */
 export function paged<T>(core: Core, c: ApiContext, all: readonly T[], model: (item: T) => unknown): Response {
   const accepted = (c.req.header('accept') ?? '').split(',').map(item => item.trim())
   const asked = accepted.includes(mediaType)
   const offset = whole(c, 'offset') ?? 0
+  if (accepted.includes(streamType)) return streamed(c, all.slice(offset, offset + (whole(c, 'limit') ?? all.length)), model)
   const limit = Math.min(Math.max(whole(c, 'limit') ?? (asked ? usual : most), 1), most)
   const items = all.slice(offset, offset + limit).map(model)
   if (!asked) return c.json(items)
   const after = offset + limit
   const next = after < all.length ? { offset: after, limit, url: pageAddress(core, c, after, limit) } : null
   return c.json({ items, _pagination: { offset, limit, total: all.length, next } })
+}
+
+function streamed<T>(c: ApiContext, all: readonly T[], model: (item: T) => unknown): Response {
+  const encoder = new TextEncoder()
+  let at = 0
+  const lines = new ReadableStream<Uint8Array>({
+    pull(out) {
+      const items = all.slice(at, at + atOnce)
+      at += atOnce
+      if (items.length > 0) out.enqueue(encoder.encode(items.map(item => `${JSON.stringify(model(item))}\n`).join('')))
+      if (at >= all.length) out.close()
+    },
+  })
+  return c.body(lines, 200, { 'Content-Type': streamType })
 }
 
 function whole(c: ApiContext, name: string): number | undefined {

@@ -1,0 +1,3 @@
+export async function benchProxy(say: (line: string) => void): Promise<void> {
+  say('not yet')
+}
