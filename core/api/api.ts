@@ -1,8 +1,8 @@
 import { Hono } from 'hono'
-import { bodyLimit } from 'hono/body-limit'
 import { HTTPException } from 'hono/http-exception'
 import { routePath } from 'hono/route'
 import type { ContentfulStatusCode } from 'hono/utils/http-status'
+import { limitBody } from '../body-limit.ts'
 import type { Core } from '../core.ts'
 import { HubError, isHubError } from '../errors.ts'
 import { demand } from '../rights.ts'
@@ -70,7 +70,7 @@ const largestBody = 2 ** 20
 export function createApi(core: Core): Hono<RequestEnv> {
   const app = new Hono<RequestEnv>()
   app.onError(answerError(core))
-  app.use(dress(core), refuseEncoded, refuseLarge)
+  app.use(dress(core), refuseEncoded, limitBody(largestBody, tooLarge))
 
   for (const [path, endpoints] of Object.entries(routes)) app.all(path, dispatch(core, path, new Map(Object.entries(endpoints))))
 
@@ -150,16 +150,6 @@ async function refuseEncoded(c: ApiContext, next: () => Promise<void>): Promise<
 
 const tooLarge = () => {
   throw new HTTPException(413, { message: `A body has at most ${largestBody} bytes here.` })
-}
-
-const counted = bodyLimit({ maxSize: largestBody, onError: tooLarge })
-
-/** A length that was announced is the length: only the body of who announces none is counted. */
-async function refuseLarge(c: ApiContext, next: () => Promise<void>): Promise<Response | undefined | void> {
-  if (c.req.method === 'GET' || c.req.method === 'HEAD') return next()
-  const length = c.req.header('content-length')
-  if (length === undefined || c.req.header('transfer-encoding') !== undefined) return counted(c, next)
-  return Number(length) > largestBody ? tooLarge() : next()
 }
 
 const answer = (c: ApiContext, status: ContentfulStatusCode, message: string, headers: Record<string, string> = {}) =>

@@ -28,8 +28,15 @@ export function createActivity(store: Store): Activity {
   const known = (id: string, key: string): number => {
     const stored = written(store.byId.get(id), key)
     // A time in the future was written while the clock was wrong: it counts as now, and the next activity replaces it.
-    const past = stored ? Math.min(Date.parse(stored), Date.now()) : 0
-    return Math.max(past, Math.min(pending.get(id)?.get(key) ?? 0, Date.now()))
+    return Math.min(Math.max(stored ? Date.parse(stored) : 0, pending.get(id)?.get(key) ?? 0), Date.now())
+  }
+
+  let now = { at: 0, text: '' }
+  /** Lists ask this of everybody at once. Such texts stand in the order of the times that they tell. */
+  const isPast = (iso: string) => {
+    const at = Date.now()
+    if (at - now.at > 1000 || at < now.at) now = { at, text: new Date(at).toISOString() }
+    return iso <= now.text
   }
 
   return {
@@ -40,7 +47,10 @@ export function createActivity(store: Store): Activity {
       if (!Number.isNaN(time)) pending.set(id, new Map(pending.get(id)).set(key, time))
     },
     last(id, server) {
-      const time = known(id, server === undefined ? 'user' : `server ${server}`)
+      const key = server === undefined ? 'user' : `server ${server}`
+      const stored = written(store.byId.get(id), key) ?? null
+      if (!pending.get(id)?.has(key) && (stored === null || isPast(stored))) return stored
+      const time = known(id, key)
       return time > 0 ? new Date(time).toISOString() : null
     },
     async flush() {
