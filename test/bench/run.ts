@@ -15,5 +15,11 @@ if (unknown !== undefined || chosen.length === 0) {
   process.stderr.write(`usage: npm run bench -- ${names.join(' | ')}\n`)
   process.exitCode = 2
 } else {
-  for (const name of names) if (chosen.includes(name)) await benches[name](line => void process.stdout.write(`${line}\n`))
+  const say = (line: string) => void process.stdout.write(`${line}\n`)
+  try {
+    for (const name of names) if (chosen.includes(name)) await benches[name](say)
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : error}\n`)
+    process.exitCode = 1
+  }
 }
