@@ -54,7 +54,11 @@ export const descriptions: Readonly<Record<string, Described>> = {
       state: z.enum(['active', 'inactive', 'ready']).describe('Only users with such servers.'),
       sort: z.enum(['id', 'name', 'last_activity', '-id', '-name', '-last_activity']),
     }),
-    answers: { 200: 'A list; with `Accept: application/jupyterhub-pagination+json` a page with `items` and `_pagination`.' },
+    answers: {
+      200:
+        'A list; with `Accept: application/jupyterhub-pagination+json` a page with `items` and `_pagination`; ' +
+        'with `application/x-ndjson`, which JupyterHub does not know, all of them, one a line.',
+    },
   },
   'POST /users': { summary: 'Add users', answers: { 201: 'Those that were added.', 409: 'All of them exist.' } },
   'GET /users/:user': { summary: 'Read a user', query: z.object(stopped), answers: { 200: 'What the caller may see.' } },

@@ -154,9 +154,9 @@ function stateFilter({ servers }: Core, state: string | undefined): (user: UserR
   throw new HubError('invalid', 'state has to be active, inactive or ready.')
 }
 
-/** `users` in order of creation, which is that of their ids. */
 function sorted(core: Core, users: UserRecord[], sort = 'id'): UserRecord[] {
-  if (sort === 'id') return users
+  // As they nearly are: there need not be made anything for each of ten thousand to find that out.
+  if (sort === 'id') return users.sort((a, b) => a.number - b.number)
   const key = sort.replace(/^-/, '')
   const direction = sort.startsWith('-') ? -1 : 1
   const keys: Record<string, (user: UserRecord) => string | number> = {
