@@ -160,7 +160,7 @@ async function hubWith(t: TestContext, { hooks = {}, timeouts = {}, limits = {},
       tokens,
       spawner: running.plugin,
       routes: createRoutes(proxy, silent, metrics, control.signal),
-      stager: createStager([...draft([], []), ...plugins], settings.timeouts.hook, metrics),
+      stager: createStager([...draft(settings), ...plugins], settings.timeouts.hook, metrics),
       metrics,
       audit: unrecorded,
       log: silent,
@@ -359,6 +359,53 @@ test('a start is cancelled at any point: what was made is taken down, no failure
       assert.equal(table.size, 0)
     }
   }
+})
+
+test('what a hook puts into a draft is checked once more: no folder of a node that the config does not allow, no network of the host', async t => {
+  const bad: [RegExp, (draft: ServerSpec) => void][] = [
+    [/limits\.binds/, draft => draft.mounts.push({ type: 'bind', source: '/etc', target: '/mnt' })],
+    [/limits\.binds/, draft => draft.mounts.push({ type: 'bind', source: '/srv/courses-other', target: '/mnt' })],
+    [/valid source/, draft => draft.mounts.push({ type: 'bind', source: '/srv/courses/./../x', target: '/mnt' })],
+    [/valid source/, draft => draft.mounts.push({ type: 'bind', source: '/srv/courses/..', target: '/mnt' })],
+    [/may join the network host/, draft => draft.networks.push('host')],
+    [/no place for a file/, draft => draft.configs.push({ name: 'c', target: '/etc/../x', uid: 0, gid: 0, mode: 0o444 })],
+    [/changed the label/, draft => (draft.labels['org.swarmhub.user'] = 'bob')],
+  ]
+  let change = (_: ServerSpec) => {}
+  const { begin, calls, only } = await hubWith(t, {
+    hooks: { careless: { 'before:spawn': ({ draft }) => change(draft) } },
+    limits: { binds: ['/srv/courses'] },
+  })
+  const { users, servers } = await begin()
+  const alice = await users.create('alice')
+  for (const [words, wrong] of bad) {
+    change = wrong
+    const server = await servers.start(alice, '', {}, undefined)
+    await server.settled()
+    assert.match(server.failure?.cause.message ?? '', words)
+    assert.ok(!calls.includes('start'))
+  }
+  change = draft => void draft.mounts.push({ type: 'bind', source: '/srv/courses/physics', target: '/mnt' })
+  await (await servers.start(alice, '', {}, undefined)).settled()
+  assert.equal(only().spec.mounts[0]?.source, '/srv/courses/physics')
+})
+
+test('a server that the engine starts again has no route until it runs at its new address', async t => {
+  const { begin, only, table, calls } = await hubWith(t)
+  const { users, servers } = await begin()
+  const alice = await users.create('alice')
+  await (await servers.start(alice, '', {}, undefined)).settled()
+  const running = only().status
+  only().status = { state: 'starting', step: 'starting', message: 'Starting again' }
+  calls.length = 0
+  await servers.look()
+  assert.equal(table.size, 0)
+  assert.deepEqual(calls, ['no route to /user/alice/'])
+  assert.equal(servers.get(users.get('alice')!, '')?.ready, false)
+  only().status = { state: 'running', target: 'http://127.0.0.2:9' }
+  await servers.look()
+  assert.equal(table.get('/user/alice/')?.target, 'http://127.0.0.2:9')
+  only().status = running
 })
 
 test('two starts at once are one', async t => {
