@@ -10,8 +10,8 @@ const active = 50
 const rounds = 2
 const seconds = 1.2
 const width = 8
-/** Seconds of each operation before it is measured. */
-const warm = 0.3
+/** Seconds of each operation before it is measured: both sides' programs get faster while they run. */
+const warm = 0.6
 
 /** `npm run bench -- api`: our hub beside JupyterHub, each with 10,000 users, and ours with 100, in turns. */
 export async function benchApi(say: (line: string) => void): Promise<void> {
@@ -21,20 +21,21 @@ export async function benchApi(say: (line: string) => void): Promise<void> {
   try {
     hubs.push(await startOurs(many), await startOurs(few))
     if (!lack) hubs.push(await startJupyterHub(many))
+    process.stderr.write('users, tokens, sessions …\n')
     const ready = await Promise.all(hubs.map(prepare))
     const fresh = hubs.map(({ pid }) => memoryOf(pid))
     const results = new Map<string, (Figures | undefined)[]>()
     for (const { name, once } of cases) {
+      process.stderr.write(`${name} …\n`)
       const measured: Figures[][] = hubs.map(() => [])
       for (const hub of ready) {
         const operation = once(hub)
-        if (operation) await load(hub.pid, { seconds: warm, width: 1 }, operation)
+        if (operation) await load(hub.pid, { seconds: warm, width: widthOf(name) }, operation)
       }
       for (let round = 0; round < rounds; round++)
         for (const [index, hub] of ready.entries()) {
           const operation = once(hub)
-          if (operation)
-            measured[index]!.push(await load(hub.pid, { seconds, width: name.startsWith('all') ? 1 : width }, operation))
+          if (operation) measured[index]!.push(await load(hub.pid, { seconds, width: widthOf(name) }, operation))
         }
       results.set(
         name,
@@ -46,6 +47,9 @@ export async function benchApi(say: (line: string) => void): Promise<void> {
     await Promise.all(hubs.map(hub => hub.close()))
   }
 }
+
+/** How many at a time. */
+const widthOf = (name: string) => (name.startsWith('all') ? 1 : width)
 
 interface Prepared extends BenchHub {
   get(path: string, token?: string, headers?: Record<string, string>): Promise<Reply>
@@ -103,7 +107,7 @@ const cases: Case[] = [
         : () => hub.get('/users', service.token, { accept: 'application/x-ndjson' }),
   },
   {
-    name: 'POST /users/NAME/activity',
+    name: 'POST /users/NAME/activity (ours: on disk within a minute)',
     aim: 10,
     once:
       ({ post, tokens }) =>
