@@ -36,7 +36,7 @@ function engine() {
   const calls: string[] = []
   const watchers = new Set<(handle: Handle) => void>()
   const behaviour = {
-    /** What a new server does: what it says of itself, in order; the last one stays. */
+    /** What a new server says of itself, in order; then that it runs, unless it is gone. */
     says: [] as Status[],
     answers: true,
     start: async (): Promise<void> => {},
@@ -58,7 +58,11 @@ function engine() {
         if (behaviour.answers) await new Promise<void>(resolve => http.listen(0, '127.0.0.1', resolve))
         const target = `http://127.0.0.1:${behaviour.answers ? (http.address() as AddressInfo).port : 1}`
         const handle = { generation: spec.generation }
-        const [first, ...rest] = [...behaviour.says, { state: 'running', target, node: 'node1' } as Status]
+        const isOver = behaviour.says.at(-1)?.state === 'gone'
+        const [first, ...rest]: Status[] = [
+          ...behaviour.says,
+          ...(isOver ? [] : [{ state: 'running', target, node: 'node1' } as const]),
+        ]
         const server: Made = { spec, handle, http, status: first! }
         made.set(spec.generation, server)
         if (behaviour.losesAnswer) throw new HubError('timeout', 'The engine took too long.')
@@ -113,6 +117,9 @@ interface Given {
 /** A hub's servers on a real store, with an engine that stays when the hub is "restarted". */
 async function hubWith(t: TestContext, { hooks = {}, timeouts = {}, limits = {}, profiles }: Given = {}) {
   const folder = await mkdtemp(join(tmpdir(), 'servers-'))
+  // In a hub its listeners keep the process alive; what waits in a life does not.
+  const alive = setInterval(() => {}, 60_000)
+  t.after(() => clearInterval(alive))
   const running = engine()
   const table = new Map<string, Route>()
   const proxy: Plugin = {
@@ -533,7 +540,9 @@ test('after a kill between the intent and the engine the start has failed cleanl
   first.end()
   assert.equal(record.servers[0]?.intent, 'running')
   assert.equal(record.servers[0]?.handle, null)
-  await sleep(150)
+  await until('the engine has made it', () => made.size === 1)
+  // A killed hub writes nothing any more; this one has to be over.
+  await first.servers.get(first.users.get('alice')!, '')!.settled()
   const second = await begin()
   await second.servers.look()
   const server = second.servers.get(second.users.get('alice')!, '')!

@@ -4,7 +4,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { type HubRecord, type UserRecord, version } from '../../core/store/records.ts'
+import { type HubRecord, hub, type UserRecord, user, version } from '../../core/store/records.ts'
 import { freePort, program } from '../running-hub.ts'
 import { client } from './load.ts'
 import { childOf, find, run } from './program.ts'
@@ -83,31 +83,14 @@ async function writeUsers(data: string, users: number): Promise<void> {
   await mkdir(join(data, 'users'), { recursive: true, mode: 0o700 })
   const write = (path: string, record: HubRecord | UserRecord) =>
     writeFile(join(data, path), `${JSON.stringify(record, null, 2)}\n`, { mode: 0o600 })
-  await write('hub.json', {
-    version,
-    id: randomBytes(6).toString('hex'),
-    secret: randomBytes(32).toString('base64url'),
-    groups: [],
-    named: [],
-  })
+  const [id, secret] = [randomBytes(6).toString('hex'), randomBytes(32).toString('base64url')]
+  await write('hub.json', hub.parse({ version, id, secret, groups: [] }))
   for (let n = 0; n < users; n++) {
     const name = nameOf(n)
     const id = n.toString(16).padStart(16, '0')
-    await write(`users/${id}.json`, {
-      version,
-      id,
-      number: n + 1,
-      name,
-      slug: name,
-      admin: false,
-      created: new Date().toISOString(),
-      lastActivity: new Date().toISOString(),
-      identity: null,
-      attributes: {},
-      tokens: [],
-      sessions: [],
-      servers: [],
-    })
+    const now = new Date().toISOString()
+    const record = { version, id, number: n + 1, name, slug: name, admin: false, created: now, lastActivity: now, identity: null }
+    await write(`users/${id}.json`, user.parse({ ...record, attributes: {}, tokens: [], sessions: [], servers: [] }))
   }
 }
 
