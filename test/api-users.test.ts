@@ -133,6 +133,35 @@ test('api users: a list is cut at 200; with JupyterHub’s type it comes in page
   assert.equal((await hub.send('GET', '/users', { token, headers })).json.items.length, 50)
 })
 
+test('api users: as lines of JSON all come at once, and each caller gets as much as in pages', async t => {
+  const hub = await apiHub(t)
+  const token = await crowd(hub, 450)
+  const headers = { Accept: 'application/x-ndjson' }
+  const lines = async (path: string, token: string) => {
+    const { text, headers: got, status } = await hub.send('GET', path, { token, headers })
+    assert.equal(status, 200)
+    assert.equal(got.get('content-type'), 'application/x-ndjson')
+    assert.equal(got.get('cache-control'), 'no-store')
+    return text
+      .split('\n')
+      .slice(0, -1)
+      .map(line => JSON.parse(line))
+  }
+  const all = await lines('/users', token)
+  assert.equal(new Set(names(all)).size, 450)
+  assert.deepEqual(all.slice(200, 250), (await hub.send('GET', '/users?offset=200&limit=50', { token })).json)
+  assert.deepEqual(names(await lines('/users?offset=448', token)), ['user-448', 'user-449'])
+  assert.deepEqual(names(await lines('/users?offset=201&limit=2&sort=-id', token)), ['user-248', 'user-247'])
+  assert.deepEqual(await lines('/users?name_filter=nobody', token), [])
+
+  await hub.core.users.groups.set(hub.core.users.get('user-007')!.id, ['seen'])
+  await hub.person('alice')
+  const { id } = hub.core.users.get('ada')!
+  const { secret } = await hub.core.tokens.create(id, { kind: 'api', scopes: ['list:users!group=seen'] })
+  assert.deepEqual(names(await lines('/users', secret)), ['user-007'])
+  assert.equal((await hub.send('GET', '/users', { headers })).status, 403)
+})
+
 test('api users: the next page is at the host that the client used, under its scheme', async t => {
   const next = async (url: string | undefined, headers: Record<string, string>) => {
     const hub = await apiHub(t, { url })

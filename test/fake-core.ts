@@ -342,6 +342,7 @@ export function fakeCore(
       async rename() {
         throw new Error('no page renames servers')
       },
+      begun: owner => core.servers.of(owner),
       *active() {
         for (const some of servers.values()) for (const server of some.values()) if (server.state !== 'stopped') yield server
       },

@@ -1,8 +1,8 @@
 import { Hono } from 'hono'
-import { bodyLimit } from 'hono/body-limit'
 import { HTTPException } from 'hono/http-exception'
 import { routePath } from 'hono/route'
 import type { ContentfulStatusCode } from 'hono/utils/http-status'
+import { limitBody } from '../body-limit.ts'
 import type { Core } from '../core.ts'
 import { HubError, isHubError } from '../errors.ts'
 import { demand } from '../rights.ts'
@@ -75,7 +75,7 @@ const largestBody = 2 ** 20
 export function createApi(core: Core): Hono<RequestEnv> {
   const app = new Hono<RequestEnv>()
   app.onError(answerError(core))
-  app.use(dress(core), refuseEncoded, bodyLimit({ maxSize: largestBody, onError: tooLarge }))
+  app.use(dress(core), refuseEncoded, limitBody(largestBody, tooLarge))
 
   for (const [path, endpoints] of Object.entries(routes)) app.all(path, dispatch(core, path, new Map(Object.entries(endpoints))))
 

@@ -79,7 +79,12 @@ export const descriptions: Readonly<Record<string, Described>> = {
       state: z.enum(['active', 'inactive', 'ready']).describe('Only users with such servers.'),
       sort: z.enum(['id', 'name', 'last_activity', '-id', '-name', '-last_activity']),
     }),
-    answers: { 200: shaped(`A list${inPages}`, answers.listOf(z.array(answers.user))) },
+    answers: {
+      200: shaped(
+        `A list${inPages} With \`application/x-ndjson\`, which JupyterHub does not know, all of them, one a line.`,
+        answers.listOf(z.array(answers.user)),
+      ),
+    },
   },
   'POST /users': {
     summary: 'Add users',

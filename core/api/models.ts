@@ -10,7 +10,8 @@ import type * as answers from './answers.ts'
 /** A moment as JupyterHub writes it: six digits after the point, or none at all. */
 export function stamp<T extends string | null>(iso: T): T
 export function stamp(iso: string | null): string | null {
-  return iso?.replace(/\.000Z$/, 'Z').replace(/\.(\d{3})Z$/, '.$1000Z') ?? null
+  if (iso === null) return null
+  return iso.endsWith('.000Z') ? `${iso.slice(0, -5)}Z` : `${iso.slice(0, -1)}000Z`
 }
 
 /** What this caller may see of a user; undefined when that is nothing. `stopped`: servers that do not run, too. */
@@ -21,22 +22,24 @@ export function userModel(
   stopped = false,
 ): z.output<typeof answers.user> | undefined {
   const may = (scope: string) => caller.allows(scope, { user: user.name })
-  const server = core.servers.get(user, '')
-  const model = {
-    ...(may('read:users:name') && { admin: user.admin, user_info: null }),
-    ...(may('read:roles:users') && { admin: user.admin, roles: core.roles.of(user) }),
-    ...(may('read:users:groups') && { groups: [...core.users.groups.of(user.id)] }),
-    ...(may('read:users:activity') && { last_activity: stamp(core.users.lastActivity(user.id)) }),
-    ...(may('read:users') && {
-      server: server?.ready ? server.path : null,
-      pending: server?.pending ?? null,
-      created: stamp(user.created),
-      roles: core.roles.of(user),
-    }),
-    ...(may('admin:auth_state') && { auth_state: null }),
-    ...serversModel(core, caller, user, stopped),
+  const servers = core.servers.begun(user)
+  const model: z.output<typeof answers.user> = { kind: 'user', name: user.name }
+  const empty = Object.keys(model).length
+  if (may('read:users:name')) Object.assign(model, { admin: user.admin, user_info: null })
+  if (may('read:roles:users')) Object.assign(model, { admin: user.admin, roles: core.roles.of(user) })
+  if (may('read:users:groups')) model.groups = [...core.users.groups.of(user.id)]
+  if (may('read:users:activity')) model.last_activity = stamp(core.users.lastActivity(user.id))
+  if (may('read:users')) {
+    const server = servers.find(({ ref }) => ref.name === '')
+    model.server = server?.ready ? server.path : null
+    model.pending = server?.pending ?? null
+    model.created = stamp(user.created)
+    model.roles = core.roles.of(user)
   }
-  return Object.keys(model).length === 0 ? undefined : { kind: 'user', name: user.name, ...model }
+  if (may('admin:auth_state')) model.auth_state = null
+  const shown = serversModel(core, caller, user, servers, stopped)
+  if (shown) model.servers = shown
+  return Object.keys(model).length === empty ? undefined : model
 }
 
 /** What this caller may see of a group; undefined when that is nothing. */
@@ -58,11 +61,13 @@ export function groupModel(core: Core, caller: Caller, group: GroupRecord): z.ou
 export const groupReaders = ['read:groups', 'read:groups:name', 'read:roles:groups']
 
 /** Those of a user's servers that the caller may see, by name. */
-function serversModel(core: Core, caller: Caller, user: UserRecord, stopped: boolean) {
-  const visible = core.servers.of(user).filter(({ ref }) => caller.allows('read:servers', { user: user.name, server: ref.name }))
-  if (visible.length === 0 && !caller.allows('read:servers', { user: user.name })) return {}
+function serversModel(core: Core, caller: Caller, user: UserRecord, servers: Server[], stopped: boolean) {
+  const may = (server: string) => caller.allows('read:servers', { user: user.name, server })
+  const visible = servers.filter(({ ref }) => may(ref.name))
+  // Who may read the default server may also know that there is none yet.
+  if (visible.length === 0 && !may('')) return undefined
   const shown = visible.filter(server => isActive(server) || (stopped && exists(server)))
-  return { servers: Object.fromEntries(shown.map(server => [server.ref.name, serverModel(core, caller, server)])) }
+  return Object.fromEntries(shown.map(server => [server.ref.name, serverModel(core, caller, server)]))
 }
 
 export const isActive = (server: Server) => server.ready || server.pending !== null

@@ -6,20 +6,27 @@ const mediaType = 'application/jupyterhub-pagination+json'
 const usual = 50
 const most = 200
 
+/** Not of JupyterHub's: everything at once, one JSON text a line, sent as fast as the client reads. */
+const streamType = 'application/x-ndjson'
+/** Items that are made without a break for others. */
+const atOnce = 200
+
 /**
  * One page of a list, as the request's `offset` and `limit` ask for it: with the way to the next one when `Accept` names
- * JupyterHub's type for that, else the plain list.
+ * JupyterHub's type for that, else the plain list. Or all from `offset` on, when it names `application/x-ndjson`.
  */
-export const paged = <T>(core: Core, c: ApiContext, all: readonly T[], model: (item: T) => unknown): Response =>
-  page(core, c, all, items => items.map(model))
+export function paged<T>(core: Core, c: ApiContext, all: readonly T[], model: (item: T) => unknown): Response {
+  if (!accepts(c, streamType)) return page(core, c, all, items => items.map(model))
+  const offset = whole(c, 'offset') ?? 0
+  return streamed(c, all.slice(offset, offset + (whole(c, 'limit') ?? all.length)), model)
+}
 
-/** As `paged`, for what JupyterHub lists by name. */
+/** A page as `paged` gives it, for what JupyterHub lists by name. */
 export const pagedByKey = <T>(core: Core, c: ApiContext, all: readonly T[], model: (item: T) => [string, unknown]): Response =>
   page(core, c, all, items => Object.fromEntries(items.map(model)))
 
 function page<T>(core: Core, c: ApiContext, all: readonly T[], models: (items: readonly T[]) => object): Response {
-  const accepted = (c.req.header('accept') ?? '').split(',').map(item => item.trim())
-  const asked = accepted.includes(mediaType)
+  const asked = accepts(c, mediaType)
   const offset = whole(c, 'offset') ?? 0
   const limit = Math.min(Math.max(whole(c, 'limit') ?? (asked ? usual : most), 1), most)
   const items = models(all.slice(offset, offset + limit))
@@ -28,6 +35,22 @@ function page<T>(core: Core, c: ApiContext, all: readonly T[], models: (items: r
   const next = after < all.length ? { offset: after, limit, url: pageAddress(core, c, after, limit) } : null
   return c.json({ items, _pagination: { offset, limit, total: all.length, next } })
 }
+
+function streamed<T>(c: ApiContext, all: readonly T[], model: (item: T) => unknown): Response {
+  const encoder = new TextEncoder()
+  let at = 0
+  const lines = new ReadableStream<Uint8Array>({
+    pull(out) {
+      const items = all.slice(at, at + atOnce)
+      at += atOnce
+      if (items.length > 0) out.enqueue(encoder.encode(items.map(item => `${JSON.stringify(model(item))}\n`).join('')))
+      if (at >= all.length) out.close()
+    },
+  })
+  return c.body(lines, 200, { 'Content-Type': streamType })
+}
+
+const accepts = (c: ApiContext, type: string) => (c.req.header('accept') ?? '').split(',').some(item => item.trim() === type)
 
 function whole(c: ApiContext, name: string): number | undefined {
   const text = c.req.query(name)

@@ -13,7 +13,8 @@ import { paged } from './paging.ts'
 export const readSelf: Endpoint = {
   access: 'callers',
   run(core, c) {
-    const { caller, owner, token, session, service } = c.var
+    const caller = c.get('caller')
+    const [owner, token, session, service] = [c.get('owner'), c.get('token'), c.get('session'), c.get('service')]
     const common = { token_id: null, session_id: null, scopes: [...caller.scopes].sort() }
     if (!owner) return c.json({ ...(service && serviceModel(core, caller, service)), ...common })
     return c.json({
@@ -34,8 +35,12 @@ export const listUsers: Endpoint = {
     const stopped = isTrue(c.req.query('include_stopped_servers'))
     const wanted = c.req.query('name_filter')?.toLowerCase() ?? ''
     const inState = stateFilter(core, c.req.query('state'))
+    const mayAll = caller.allows('list:users')
     const users = [...core.users.all()].filter(
-      user => user.name.toLowerCase().includes(wanted) && caller.allows('list:users', { user: user.name }) && inState(user),
+      user =>
+        (mayAll || caller.allows('list:users', { user: user.name })) &&
+        (wanted === '' || user.name.toLowerCase().includes(wanted)) &&
+        inState(user),
     )
     return paged(core, c, sorted(core, users, c.req.query('sort')), user => userModel(core, caller, user, stopped) ?? {})
   },
@@ -182,13 +187,15 @@ const isTrue = (text: string | undefined) => text !== undefined && !['0', 'false
 
 function stateFilter({ servers }: Core, state: string | undefined): (user: UserRecord) => boolean {
   if (state === undefined) return () => true
-  if (state === 'active') return user => servers.of(user).some(isActive)
-  if (state === 'inactive') return user => !servers.of(user).some(isActive)
-  if (state === 'ready') return user => servers.of(user).some(({ ready }) => ready)
+  if (state === 'active') return user => servers.begun(user).some(isActive)
+  if (state === 'inactive') return user => !servers.begun(user).some(isActive)
+  if (state === 'ready') return user => servers.begun(user).some(({ ready }) => ready)
   throw new HubError('invalid', 'state has to be active, inactive or ready.')
 }
 
 function sorted(core: Core, users: UserRecord[], sort = 'id'): UserRecord[] {
+  // As they nearly are: there need not be made anything for each of ten thousand to find that out.
+  if (sort === 'id') return users.sort((a, b) => a.number - b.number)
   const key = sort.replace(/^-/, '')
   const direction = sort.startsWith('-') ? -1 : 1
   const keys: Record<string, (user: UserRecord) => string | number> = {

@@ -33,7 +33,7 @@ export interface Roles {
   meantBy(name: string): string | undefined
   /** As in scopes.ts, and the config's custom scopes are known. */
   isScope(scope: string): boolean
-  expand(scopes: Iterable<string>, holder?: Holder): Set<string>
+  expand(scopes: readonly string[], holder?: Holder): ReadonlySet<string>
   /** Make the users and groups that the config names where there are none, and note whom it means. Once, before anybody is served. */
   bind(log: Log, audit?: Audit): Promise<void>
 }
@@ -152,7 +152,7 @@ export function createRoles({
       return known ? known.name : named.some(one => one.name === name) ? undefined : name
     },
     isScope: scope => isScope(scope, custom),
-    expand: (scopes, holder) => expand(scopes, holder, custom),
+    expand: remembered((scopes, holder) => expand(scopes, holder, custom)),
     async bind(log, audit = unrecorded) {
       const members = new Set(settings.roles.flatMap(({ users }) => users.map(spelled)))
       const named = new Set([
@@ -189,6 +189,23 @@ export function createRoles({
       if (missing.length > 0) await users.groups.create(missing)
       byUser = undefined
     },
+  }
+}
+
+/** Results that are kept. */
+const mostExpanded = 2000
+
+/** What scopes mean depends on them and their holder alone: it is worked out once, not at each request. */
+function remembered(expand: Roles['expand']): Roles['expand'] {
+  const known = new Map<string, ReadonlySet<string>>()
+  return (scopes, holder) => {
+    const key = JSON.stringify([scopes, holder])
+    const found = known.get(key)
+    if (found) return found
+    const expanded = expand(scopes, holder)
+    if (known.size >= mostExpanded) for (const oldest of known.keys()) if (known.delete(oldest)) break
+    known.set(key, expanded)
+    return expanded
   }
 }
 

@@ -15,6 +15,8 @@ export interface Servers {
   get(user: UserRecord, name: string): Server | undefined
   /** All of a user's servers, the default one first. */
   of(user: UserRecord): Server[]
+  /** As `of`, without a default server that nobody has asked for yet: for lists of many users. */
+  begun(user: UserRecord): Server[]
   /** Those that are not stopped. */
   active(): Iterable<Server>
   /** The profiles that this user may use, in config order, as they are for them. */
@@ -169,6 +171,8 @@ export function createServers(parts: LifeParts): RunningServers {
     get: (user, name) => (name === '' || user.servers.some(server => server.name === name) ? lifeOf(user.id, name) : undefined),
 
     of: user => [lifeOf(user.id, ''), ...user.servers.filter(({ name }) => name !== '').map(({ name }) => lifeOf(user.id, name))],
+
+    begun: user => (lives.get(user.id)?.has('') || user.servers.length > 0 ? servers.of(user) : []),
 
     active: unfinished,
 
