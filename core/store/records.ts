@@ -115,6 +115,8 @@ export const group = z.strictObject({
   properties: z.record(z.string(), z.unknown()),
   /** User ids. */
   users: z.array(z.string()),
+  /** Of these, whom an authenticator put here, by user id: the authenticator's name. All others somebody put here by hand. */
+  told: z.record(z.string(), z.string()).default({}),
 })
 export type GroupRecord = z.infer<typeof group>
 
