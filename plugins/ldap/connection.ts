@@ -44,6 +44,9 @@ export interface Connection {
 /** Bytes that a server may send within one connection. */
 const mostBytes = 16 * 2 ** 20
 
+/** Bytes that are looked at in one go. */
+const pieceBytes = 4096
+
 /** A bind that ended with one of these (RFC 4511 appendix A) is a no: a referral, a locked account, not such a DN, the wrong password. */
 const refusals = new Set([10, 19, 32, 34, 48, 49, 50, 53])
 
@@ -64,7 +67,7 @@ export async function connected<T>(
   if (server.security === 'starttls') {
     // Its parser ends with it: what was smuggled in front of TLS must not become part of an answer within TLS.
     await clientOn(plain, server).exop(startTls)
-    plain.removeAllListeners('data')
+    plain.removeAllListeners('data').removeAllListeners('readable')
   }
   const socket = server.security === 'none' ? plain : await verified(plain, server, tls, signal)
   say(`${server.url}: connected, ${server.security === 'none' ? 'not encrypted' : 'encrypted, certificate verified'}`)
@@ -95,11 +98,13 @@ const unharmed = <S extends Socket>(socket: S): S => socket.on('error', () => {}
 /** The library's client on an open socket. It would connect anew by itself, without TLS: here it cannot. */
 function clientOn(socket: Socket, { url }: Server): Client {
   let given = false
-  let bytes = 0
-  socket.on('data', data => {
-    bytes += data.length
-    if (bytes > mostBytes) socket.destroy(new Error(`${url} sent more than ${mostBytes} bytes`))
+  let left = mostBytes
+  // Read by hand: the library's parser calls itself for each message of a piece, and a large one of small ones would end the process.
+  socket.on('readable', () => {
+    for (let piece = read(); piece !== null; piece = read()) left -= piece.length
+    if (left < 0) socket.destroy(new Error(`${url} sends more than ${mostBytes} bytes`))
   })
+  const read = (): Buffer | null => socket.read(Math.min(pieceBytes, socket.readableLength))
   return new Client({
     url: url.replace(/^ldaps/, 'ldap'),
     createConnection: () => {
