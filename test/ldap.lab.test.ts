@@ -1,13 +1,16 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
-import { readdir } from 'node:fs/promises'
+import { readdir, readlink } from 'node:fs/promises'
+import { type AddressInfo, connect, createServer } from 'node:net'
 import { after, type TestContext, test } from 'node:test'
 import { type Context, type Identity, normalizeUsername, silent, type User } from 'swarmhub'
 import { dn, type LdapOptions, ldap } from '../plugins/ldap/index.ts'
 import { identityHub } from './identity-hub.ts'
+import { browser, screenshot } from './lab/chromium.ts'
 import { noLab } from './lab/lab.ts'
 import { type Slapd, slapd, suffix } from './lab/slapd.ts'
 import { testAuthenticator } from './roles/authenticator.ts'
+import { startHub } from './running-hub.ts'
 
 const people = `ou=people,${suffix}`
 const groups = `ou=groups,${suffix}`
@@ -93,7 +96,6 @@ async function connectionsTo(...urls: string[]): Promise<number> {
     .map(line => line.trim().split(/\s+/))
     .filter(fields => ports.has(fields[2]?.split(':')[1] ?? ''))
     .map(fields => `socket:[${fields[9]}]`)
-  const { readlink } = await import('node:fs/promises')
   const fds = await Promise.all((await readdir('/proc/self/fd')).map(fd => readlink(`/proc/self/fd/${fd}`).catch(() => '')))
   return fds.filter(fd => inodes.includes(fd)).length
 }
@@ -395,4 +397,80 @@ lab('`swarmhub ldap test` tells each step and no secret', async t => {
   await health(AbortSignal.timeout(5000))
   await server.stop()
   await assert.rejects(health(AbortSignal.timeout(5000)), { code: 'unavailable', message: /ECONNREFUSED/ })
+})
+
+lab('what somebody on the way puts in front of TLS does not become an answer within it', async t => {
+  const server = await slapd(t, ldif)
+  const port = Number(new URL(server.ldap).port)
+  for (const id of [2, 3]) {
+    // The beginning of "this bind is fine", long enough to swallow the true refusal that follows.
+    const forged = Buffer.from([0x30, 12 + 14, 2, 1, id, 0x61, 7, 10, 1, 0, 4, 0, 4, 0])
+    const proxy = createServer(client => {
+      const upstream = connect(port, '127.0.0.1')
+      upstream.once('data', reply => {
+        client.write(Buffer.concat([reply, forged]))
+        upstream.on('data', data => client.write(data))
+      })
+      client.on('data', data => upstream.write(data)).on('close', () => upstream.destroy())
+      for (const socket of [client, upstream]) socket.on('error', () => {})
+      upstream.on('close', () => client.destroy())
+    })
+    await new Promise<void>(resolve => proxy.listen(0, '127.0.0.1', resolve))
+    t.after(() => proxy.close())
+    const url = `ldap://127.0.0.1:${(proxy.address() as AddressInfo).port}`
+    const by = authenticator(server, {
+      servers: [url],
+      account: undefined,
+      users: { dn: name => dn`uid=${name},ou=people,dc=example,dc=org` },
+      timeout: '1s',
+    })
+    for (const password of ['wrong', 'wrong again']) {
+      const answer = await signIn(by, 'alice', password).catch(error => error.code)
+      assert.ok(answer === null || answer === 'unavailable', JSON.stringify(answer))
+    }
+  }
+})
+
+lab('a browser signs in by it, and the admin sees where the groups come from', async t => {
+  const server = await slapd(t, ldif)
+  const hub = await startHub(
+    t,
+    `
+import { defineConfig, env } from 'swarmhub'
+import { httpProxy, ldap, process } from 'swarmhub/plugins'
+export default defineConfig({
+  authenticators: [ldap({
+    servers: ['${server.ldap}'],
+    tls: { ca: '${server.ca}' },
+    account: { dn: '${server.account.dn}', password: env('LDAP_PASSWORD') },
+    users: { base: '${people}' },
+    groups: { base: '${groups}', admins: ['cn=admins,${groups}'] },
+    label: 'Sign in with your work account',
+  })],
+  access: { groups: ['researchers'] },
+  spawner: process({ install: false, command: ['/usr/bin/jupyterhub-singleuser'] }),
+  proxy: httpProxy({ port: $PORT, host: '127.0.0.1' }),
+  hub: { port: $HUB_PORT },
+})
+`,
+    { LDAP_PASSWORD: server.account.password },
+  )
+  await hub.healthy()
+  const { page } = await browser(t)
+  await page.goto(`${hub.origin}/hub/login`)
+  await page.getByLabel('User name').fill('KIM')
+  await page.getByLabel('Password').fill('wrong')
+  await page.getByRole('button', { name: 'Sign in with your work account' }).click()
+  await page.getByText('Wrong user name or password.').waitFor()
+  await page.getByLabel('User name').fill('KIM')
+  await page.getByLabel('Password').fill(word('Kim'))
+  await page.getByRole('button', { name: 'Sign in with your work account' }).click()
+  await page.waitForURL(url => !url.pathname.includes('login'))
+  await page.goto(`${hub.origin}/hub/admin/groups/admins`)
+  await page.getByRole('row', { name: 'kim ldap Remove' }).waitFor()
+  await screenshot(page, 'ldap-group')
+  const tried = await hub.run('ldap', 'test', '--user', 'alice')
+  assert.equal(tried.code, 0)
+  assert.match(tried.output, /name here: alice/)
+  assert.doesNotMatch(hub.output() + tried.output, /reads all|the word of/)
 })
