@@ -14,7 +14,7 @@ export interface Slapd {
   /** With StartTLS. */
   ldap: string
   ldaps: string
-  /** The path of the authority's certificate, which signed the server's for `localhost` and 127.0.0.1. */
+  /** The path of the authority's certificate, which signed the server's for `ldap.example.org` and 127.0.0.1. */
   ca: string
   /** Of an authority that signed nothing here. */
   otherCa: string
@@ -176,8 +176,8 @@ async function certificates(folder: string): Promise<void> {
       at(`${name}.pem`),
     ])
   await Promise.all([authority('ca'), authority('other')])
-  await writeFile(at('names'), 'subjectAltName=DNS:localhost,IP:127.0.0.1\n')
-  await run('openssl', ['req', ...key, '-subj', '/CN=localhost', '-keyout', at('server.key'), '-out', at('server.csr')])
+  await writeFile(at('names'), 'subjectAltName=DNS:ldap.example.org,IP:127.0.0.1\n')
+  await run('openssl', ['req', ...key, '-subj', '/CN=ldap.example.org', '-keyout', at('server.key'), '-out', at('server.csr')])
   const signed = ['-CA', at('ca.pem'), '-CAkey', at('ca.key'), '-CAcreateserial', '-days', '2', '-extfile', at('names')]
   await run('openssl', ['x509', '-req', '-in', at('server.csr'), ...signed, '-out', at('server.pem')])
 }
