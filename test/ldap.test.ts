@@ -338,3 +338,13 @@ test('what the directory says wins over what a server of another kind of entry w
   assert.deepEqual(identity?.groups, [])
   assert.match(searches[1]!, /1\.2\.840\.113556\.1\.4\.1941.*member.*cn=a,dc=x/s)
 })
+
+test('a server that sends without end is cut off, long before its time is over', async t => {
+  const { url, server } = await odd(t, socket => void socket.once('data', () => flood(socket)))
+  const { check } = ldap({ servers: [url], users: people, plaintext: true, timeout: '50s', deadline: '50s' }).authenticator
+  const lines: string[] = []
+  const log = { ...silent, warn: (_: string, data?: object) => void lines.push(JSON.stringify(data)) }
+  await assert.rejects(check({ username: 'alice', password: 'x' }, { ...context(), log }), { code: 'unavailable' })
+  assert.match(lines.join(), /sends more than 4194304 bytes/)
+  await allClosed([server])
+})

@@ -42,10 +42,10 @@ export interface Connection {
 }
 
 /** Bytes that a server may send within one connection. */
-const mostBytes = 16 * 2 ** 20
+const mostBytes = 4 * 2 ** 20
 
 /** Bytes that are looked at in one go. */
-const pieceBytes = 4096
+const pieceBytes = 8192
 
 /** A bind that ended with one of these (RFC 4511 appendix A) is a no: a referral, a locked account, not such a DN, the wrong password. */
 const refusals = new Set([10, 19, 32, 34, 48, 49, 50, 53])
