@@ -54,7 +54,9 @@ async function start(folder: string, name: string, running: Set<ChildProcess>): 
   const ldap = `ldap://127.0.0.1:${await freePort()}`
   const ldaps = `ldaps://127.0.0.1:${await freePort()}`
   const urls = [ldap, ldaps, `ldapi://${encodeURIComponent(join(data, 'ldapi'))}`]
-  const child = spawn('slapd', ['-d', '0', '-f', join(folder, `${name}.conf`), '-h', urls.join(' ')], { stdio: 'ignore' })
+  const command = ['slapd', '-d', '0', '-f', join(folder, `${name}.conf`), '-h', urls.join(' ')]
+  // Should the tests be killed, the kernel ends it with them.
+  const child = spawn('setpriv', ['--pdeathsig', 'KILL', ...command], { stdio: 'ignore' })
   running.add(child)
   await Promise.all([listening(ldap, child), listening(ldaps, child)])
   return {
