@@ -109,8 +109,6 @@ export const user = z.strictObject({
   lastActivity: when.nullable(),
   /** Which authenticator made this account and under which immutable id it knows its owner. */
   identity: z.strictObject({ authenticator: z.string(), id: z.string().nullable() }).nullable(),
-  /** Names of the groups that the authenticator told last; left out when it does not manage groups. */
-  toldGroups: z.array(z.string()).optional(),
   attributes: z.record(z.string(), z.unknown()),
   tokens: z.array(token),
   sessions: z.array(session),
@@ -123,6 +121,8 @@ export const group = z.strictObject({
   properties: z.record(z.string(), z.unknown()),
   /** User ids. */
   users: z.array(z.string()),
+  /** Of these, whom an authenticator put here, by user id: the authenticator's name. All others somebody put here by hand. */
+  told: z.record(z.string(), z.string()).default({}),
 })
 export type GroupRecord = z.infer<typeof group>
 
