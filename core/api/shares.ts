@@ -7,6 +7,7 @@ import { missing } from '../rights.ts'
 import { demandToGive, granteeCalled, namedGrantee, namesOfScopes } from '../sharing.ts'
 import type { UserRecord } from '../store/records.ts'
 import { withQuery } from '../web/address.ts'
+import type * as answers from './answers.ts'
 import { type ApiContext, type Endpoint, nameField, withBody } from './endpoint.ts'
 import { serverModel, stamp } from './models.ts'
 import { paged } from './paging.ts'
@@ -192,7 +193,7 @@ const listed = (core: Core, c: ApiContext, shares: readonly Share[]) =>
 const listedCodes = (core: Core, c: ApiContext, codes: readonly ShareCode[]) =>
   paged(core, c, codes, code => codeModel(core, c, code), true)
 
-function shareModel(core: Core, c: ApiContext, share: Share): Record<string, unknown> {
+function shareModel(core: Core, c: ApiContext, share: Share): z.output<typeof answers.share> {
   const { kind, id } = share.record.grantee
   const name = core.shares.nameOf({ kind, id }) ?? ''
   return {
@@ -206,7 +207,7 @@ function shareModel(core: Core, c: ApiContext, share: Share): Record<string, unk
 }
 
 /** Without the code: nobody knows it any more. */
-function codeModel(core: Core, c: ApiContext, code: ShareCode): Record<string, unknown> {
+function codeModel(core: Core, c: ApiContext, code: ShareCode): z.output<typeof answers.shareCode> {
   const { record } = code
   return {
     server: sharedServer(core, c, code),
@@ -220,7 +221,11 @@ function codeModel(core: Core, c: ApiContext, code: ShareCode): Record<string, u
 }
 
 /** As much of a server as who has a share of it needs. */
-function sharedServer(core: Core, c: ApiContext, { owner, server }: Pick<Share, 'owner' | 'server'>): Record<string, unknown> {
+function sharedServer(
+  core: Core,
+  c: ApiContext,
+  { owner, server }: Pick<Share, 'owner' | 'server'>,
+): z.output<typeof answers.share>['server'] {
   const found = core.servers.get(owner, server)
   if (!found) throw missing()
   const { name, url, full_url, ready } = serverModel(core, c.get('caller'), found)
