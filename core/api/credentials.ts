@@ -13,8 +13,10 @@ const resolution = 30_000
 export async function identify(core: Core, c: ApiContext): Promise<void> {
   const service = serviceOf(core, c)
   if (service) {
+    const caller = core.services.caller(service)
+    core.audit.by(caller)
     c.set('service', service)
-    c.set('caller', core.services.caller(service))
+    c.set('caller', caller)
     return
   }
   const { owner: found, token, session } = tokenOf(core, c) ?? sessionOf(core, c)
