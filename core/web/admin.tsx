@@ -3,7 +3,7 @@ import type { Core } from '../core.ts'
 import { HubError, messageOf } from '../errors.ts'
 import { escapeSegment, normalizeUsername } from '../names.ts'
 import type { Caller } from '../plugin.ts'
-import { demand, missing, refuse } from '../rights.ts'
+import { demand, demandNames, missing, refuse } from '../rights.ts'
 import type { UserRecord } from '../store/records.ts'
 import { withQuery } from './address.ts'
 import { Actions, State, serverLabel } from './card.tsx'
@@ -33,6 +33,7 @@ export const addUsers = (core: Core) =>
       try {
         const name = normalizeUsername(line)
         if (name === undefined) throw new HubError('invalid', `“${line.slice(0, 60)}” can be nobody’s name.`)
+        demandNames(core, caller, [name])
         await core.users.create(name, { admin })
         core.log.info('user added', { user: name, admin, by: caller.name })
       } catch (error) {
