@@ -267,7 +267,7 @@ test('trap 12: last_activity moves forward only, takes all forms of time, and is
     await sleep(2)
     assert.equal(await post(form(now)), 200)
     assert.equal(Date.parse(await told()), Date.parse(now), form(now))
-    assert.match(await told(), /^[^.]*\.\d{3}(000)?Z$/, 'no digit more than there was')
+    assert.match(await told(), /^[^.]*(\.\d{3}(000)?)?Z$/, 'no digit more than there was')
     assert.equal(await post('2026-01-01T00:00:00.000Z'), 200)
     assert.equal(Date.parse(await told()), Date.parse(now), 'never back')
   }
