@@ -56,7 +56,8 @@ export function demandToken(core: Core, caller: Caller, user: UserRecord, scopes
   refuse('tokens', `You may not make this token for ${user.name}: it would allow more than you may do. Ask for fewer scopes.`)
 }
 
-const isAdmin = (caller: Caller) => defaultRoles.get('admin')!.scopes.every(scope => caller.allows(scope))
+/** All the rights of the role `admin`. */
+export const isAdmin = (caller: Caller) => defaultRoles.get('admin')!.scopes.every(scope => caller.allows(scope))
 
 /**
  * Members get the roles of their group, and whoever has rights for a group's members gets them over one more. So nobody may
@@ -94,3 +95,11 @@ const groupsOf = (core: Core) => (user: string) => core.users.groups.of(core.use
 
 /** Scopes for a group that say nothing of its members' accounts and servers. */
 const aboutGroups = /^(admin:|read:|list:|delete:|read:roles:)?groups\b/
+
+/** Who may read the trail holds each of these, for everything: it tells of everybody, with addresses. */
+export const auditScopes = ['admin-ui', 'read:users'] as const
+export const mayReadAudit = (caller: Caller) => auditScopes.every(scope => caller.allows(scope))
+
+/** Roles tell of everybody who has them, so only who may read all of that sees the page of them. */
+export const roleScopes = ['admin-ui', 'read:roles'] as const
+export const mayReadRoles = (caller: Caller) => roleScopes.every(scope => caller.allows(scope))

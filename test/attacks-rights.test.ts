@@ -112,6 +112,10 @@ test('nobody makes themselves or a friend more than they are: by admin, groups, 
   const office = await hub.enter('clerk')
   const form = new URLSearchParams({ _xsrf: await office.xsrf(), names: 'boss' })
   await office.open('/hub/admin/users', { method: 'POST', body: form })
+  for (const name of ['clerk', 'mallory']) {
+    const body = new URLSearchParams({ _xsrf: await office.xsrf(), name: 'boss' })
+    assert.equal((await office.open(`/hub/admin/users/${name}/rename`, { method: 'POST', body })).reply.status, 403)
+  }
   const page = await hub.enter('tutor')
   const _xsrf = await page.xsrf()
   for (const group of ['operators', 'wheel', 'roots', 'graders']) {

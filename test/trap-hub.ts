@@ -48,6 +48,8 @@ export interface Trapped extends Omit<Attacked, 'run'> {
   start(name: string, server?: string, options?: object): Promise<number>
   /** Start a server and wait until it is ready: what it was given, and a token of its owner that may do all that they may. */
   run(name: string, server?: string, options?: object): Promise<{ env: Env; token: string; base: string }>
+  /** Stop the default server, with whose right the token is, and wait until it has stopped. */
+  stop(name: string, token: string): Promise<void>
   /** Let a server of the profile `gated` listen. */
   release(name: string, server?: string): Promise<void>
   /** The model of a user. */
@@ -95,6 +97,11 @@ function trapped(hub: Attacked, gate: string): Trapped {
       await until(async () => (await model(name)).servers[server].ready)
       const base: string = (await model(name)).servers[server].url
       return { token, base, env: JSON.parse((await ask(hub.port, `${base}env`)).body) }
+    },
+    async stop(name, token) {
+      const { status } = await hub.api(token, 'DELETE', pathOf(name, ''))
+      assert.ok(status === 204 || status === 202, `${status}`)
+      await until(async () => (await model(name)).servers['']?.stopped !== false)
     },
     release: (name, server = '') => writeFile(join(gate, encodeURIComponent(`${name}/${server}`)), ''),
   }

@@ -158,7 +158,10 @@ test('trap 08: members are added and removed with the group as the answer; start
   assert.deepEqual(await answer('POST', { profile: 'gated' }), [202, ''])
   await hub.release('a08')
   await until(async () => (await hub.model('a08')).servers[''].ready)
-  assert.deepEqual(await answer('DELETE'), [204, ''])
+  const [stopped, nothing] = await answer('DELETE')
+  assert.ok(stopped === 204 || stopped === 202)
+  assert.equal(nothing, '')
+  await until(async () => (await hub.model('a08')).servers['']?.stopped !== false)
   const [status, body] = await answer('POST', { profile: 'plain' })
   assert.ok(status === 201 || status === 202)
   assert.equal(body, '')
@@ -219,7 +222,9 @@ test('trap 10: bodies as clients send them: none at all, none with a type, null,
     assert.ok(status === 201 || status === 202, `POST ${more}${body}: ${status}`)
     await until(async () => (await hub.model('a10')).servers[''].ready)
     // As the culler stops a server.
-    assert.equal(await send('DELETE', '/users/a10/server', ''), 204)
+    const stopped = await send('DELETE', '/users/a10/server', '')
+    assert.ok(stopped === 204 || stopped === 202, `${stopped}`)
+    await until(async () => (await hub.model('a10')).servers['']?.pending !== 'stop')
   }
   assert.equal(await send('PUT', '/users/a10/servers/n', ''), 201)
   const remove = '{"remove":true}'

@@ -36,7 +36,7 @@ test('trap 40: a stop takes the server’s token and all that were issued to it;
   const { env, token } = await hub.run('a40')
   const alice = await hub.enter('a40')
   const visit = await tokenFor(alice, env)
-  assert.equal((await hub.api(token, 'DELETE', '/users/a40/server')).status, 204)
+  await hub.stop('a40', token)
   for (const gone of [env.JUPYTERHUB_API_TOKEN!, visit]) assert.equal((await hub.api(gone, 'GET', '/user')).status, 403)
   const { env: next } = await hub.run('a40')
   assert.notEqual(next.JUPYTERHUB_API_TOKEN, env.JUPYTERHUB_API_TOKEN)
@@ -100,7 +100,7 @@ test('trap 44: user options come as the whole body, or as a field of it; they ar
     await hub.start('a44', '', body)
     await until(async () => (await hub.model('a44')).servers[''].ready)
     const used = await options()
-    assert.equal((await hub.api(token, 'DELETE', '/users/a44/server')).status, 204)
+    await hub.stop('a44', token)
     return used
   }
   assert.deepEqual(await start({ profile: 'status-403' }), { profile: 'status-403' })
@@ -231,9 +231,10 @@ test('trap 52: the proxy’s error page is 200 for whoever asks, without sign-in
   const alice = await hub.enter('a52')
   const pid = Number(/ (\d+)$/.exec((await alice.open('/user/a52/')).text)![1])
   process.kill(pid, 'SIGKILL')
-  const { reply, text } = await alice.open('/user/a52/')
-  assert.ok(reply.status >= 400, `${reply.status}`)
-  assert.match(text, /<html/)
+  // Where nobody answers the proxy shows that page under its own code; once the hub knows, it leads there.
+  const reply = await alice.ask('/user/a52/')
+  assert.ok([503, 302].includes(reply.status), `${reply.status}`)
+  if (reply.status === 503) assert.match(await reply.text(), /<html/)
 })
 
 test('trap 53: every status below 500 is a server that is up, also a redirect or a refusal; 5xx is none', async () => {
@@ -247,7 +248,7 @@ test('trap 53: every status below 500 is a server that is up, also a redirect or
   await sleep(1000)
   const { pending, ready } = (await hub.model('a53-500')).servers['']
   assert.deepEqual([pending, ready], ['spawn', false])
-  assert.equal((await hub.api(await hub.token('a53-500'), 'DELETE', '/users/a53-500/server')).status, 204)
+  await hub.stop('a53-500', await hub.token('a53-500'))
 })
 
 test('trap 54: each server of a user has a client id, thus a cookie, of its own', async () => {
@@ -272,7 +273,7 @@ test('trap 55: a group in a filter is looked up by the hub, for /hub/user, autho
   assert.ok(listed.includes('in55') && !listed.includes('out55'))
   assert.equal((await teacher.ask(authorizeAddress(env))).status, 200)
   assert.equal((await teacher.ask(authorizeAddress(out))).status, 403)
-  assert.equal((await hub.api(token, 'DELETE', '/users/in55/server')).status, 204)
+  await hub.stop('in55', token)
   assert.equal((await hub.api(token, 'DELETE', '/users/out55/server')).status, 404)
   assert.equal((await teacher.open('/hub/user/in55/lab')).reply.status, 424)
   assert.equal((await teacher.ask('/hub/user/out55/lab')).status, 404)
