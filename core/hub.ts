@@ -39,6 +39,8 @@ export interface HubOptions {
   routeApi: RouteApi
   /** A unix socket to listen on for the front, beside the address for the servers. */
   socket?: string
+  /** Called when this process is asked to end over the API, maybe more than once. `proxy`: together with the front that it belongs to. */
+  end(how: { proxy: boolean }): void
 }
 
 /** A hub process. */
@@ -55,7 +57,10 @@ export interface HubProcess {
 }
 
 /** The composition root: config → plugins → stages, servers, web, api. Nothing is started and no state is touched before `start`. */
-export function createHub({ settings, plugins, dataFolder }: LoadedConfig, { log, routeApi, socket }: HubOptions): HubProcess {
+export function createHub(
+  { settings, plugins, dataFolder }: LoadedConfig,
+  { log, routeApi, socket, end }: HubOptions,
+): HubProcess {
   const control = new AbortController()
   const closing = control.signal
   const closers: Close[] = []
@@ -92,7 +97,7 @@ export function createHub({ settings, plugins, dataFolder }: LoadedConfig, { log
     })
 
     settings.proxy.proxy.connect?.(routeApi)
-    const routes = createRoutes(settings.proxy, log, metrics, closing, identity.services.routes)
+    const routes = createRoutes(settings.proxy, log, metrics, closing, identity.services)
     const servers = createServers({
       hub,
       settings,
@@ -107,7 +112,24 @@ export function createHub({ settings, plugins, dataFolder }: LoadedConfig, { log
       closing,
     })
     drain = servers.drain
-    const core: Core = { settings, log, base, url, ...identity, oauth, servers, metrics, audit, plugins, closing }
+    const core: Core = {
+      settings,
+      log,
+      base,
+      url,
+      ...identity,
+      oauth,
+      servers,
+      routes,
+      metrics,
+      audit,
+      plugins,
+      closing,
+      async end({ servers: too, proxy }) {
+        if (too) await servers.stopAll()
+        end({ proxy })
+      },
+    }
 
     for (const plugin of plugins) {
       if (!plugin.setup) continue

@@ -9,6 +9,8 @@ const deadline = 30_000
 export interface Routes {
   add(route: Route): Promise<void>
   remove(path: string): Promise<void>
+  /** The hub's own routes, with when each was last used. */
+  list(): Promise<(Route & { active: Date })[]>
   /** Last activity by path, of the hub's own routes. */
   active(): Promise<Map<string, Date>>
   /**
@@ -18,13 +20,13 @@ export interface Routes {
   repair(wanted: ReadonlyMap<string, Route>, kept: (path: string) => boolean): Promise<void>
 }
 
-/** `services`: the routes of the config's services, which stay what they are for the life of the hub. */
+/** `services` is asked for its routes at each repair. */
 export function createRoutes(
   { name, proxy }: Plugin,
   log: Log,
   metrics: Metrics,
   closing: AbortSignal,
-  services: ReadonlyMap<string, Route> = new Map(),
+  services: { readonly routes: ReadonlyMap<string, Route> } = { routes: new Map() },
 ): Routes {
   const ask = <T>(hook: string, run: Parameters<typeof call<T>>[1]) =>
     call({ plugin: name, hook }, run, { log, signal: closing, deadline })
@@ -48,10 +50,11 @@ export function createRoutes(
 
   const routes: Routes = {
     add: route => timed(metrics.proxyAdd, () => ask('proxy.add', ctx => proxy!.add(route, ctx))),
+    list,
     remove: path => timed(metrics.proxyRemove, () => ask('proxy.remove', ctx => proxy!.remove(path, ctx))),
     active: async () => new Map((await list()).map(route => [route.path, route.active])),
     async repair(servers, kept) {
-      const wanted = new Map([...services, ...servers])
+      const wanted = new Map([...services.routes, ...servers])
       const end = metrics.checkRoutes.startTimer()
       const present = new Map((await list()).map(route => [route.path, route]))
       for (const path of present.keys()) if (!wanted.has(path) && !kept(path)) await routes.remove(path)
