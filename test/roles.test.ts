@@ -109,7 +109,7 @@ test('config roles: whoever is renamed keeps the role, and the next of that name
   const second = await identityHub(t, { ...given, folder: first.folder })
   await second.settle()
   check(second, 'after a restart')
-  assert.equal(second.lines.filter(line => line.includes('a role in the config names')).length, 3)
+  assert.equal(second.lines.filter(line => line.includes('the config names a user')).length, 3)
 
   // Out of the config for one start, the name means whoever has it next time.
   await (await identityHub(t, { folder: first.folder })).settle()

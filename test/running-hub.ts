@@ -4,7 +4,6 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promis
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 /**
@@ -21,6 +20,12 @@ export async function freePort(): Promise<number> {
     await new Promise(resolve => server.close(resolve))
     if (isFree) return port
   }
+}
+
+/** For whom something runs: a test, or all tests of a file together. */
+export interface Test {
+  name: string
+  after(end: () => unknown): void
 }
 
 /** The built program, as a user of the package has it. */
@@ -47,7 +52,7 @@ export interface RunningHub {
  * `swarmhub start` in a folder of its own, which is removed with it at the end of the test. `config` is the text of
  * hub.config.ts; `$PORT` and `$HUB_PORT` in it are free ports. The log is kept among the artefacts.
  */
-export async function startHub(t: TestContext, config: string, env: Record<string, string> = {}): Promise<RunningHub> {
+export async function startHub(t: Test, config: string, env: Record<string, string> = {}): Promise<RunningHub> {
   const folder = await mkdtemp(join(tmpdir(), 'hub-'))
   const [port, hubPort] = [await freePort(), await freePort()]
   await writeFile(

@@ -82,7 +82,7 @@ export function createRoles({
 }: {
   store: Store
   users: Users
-  settings?: Given
+  settings?: Given & Partial<Pick<Settings, 'services'>>
 }): Roles {
   const custom = customScopes(settings)
   const all = new Map(defaultRoles)
@@ -158,6 +158,7 @@ export function createRoles({
       const named = new Set([
         ...members,
         ...settings.roles.flatMap(({ scopes = [] }) => scopes.flatMap(one => userIn(one)?.name ?? [])),
+        ...(settings.services ?? []).flatMap(({ access }) => access.users.map(spelled)),
       ])
       const known = meant()
       for (const name of named) {
@@ -169,8 +170,8 @@ export function createRoles({
         if (user?.name !== name)
           log.warn(
             user
-              ? 'a role in the config names a user who is called otherwise now: it stays theirs'
-              : 'a role in the config names a user who was deleted: nobody has it by that name',
+              ? 'the config names a user who is called otherwise now: what it gives stays theirs'
+              : 'the config names a user who was deleted: nobody gets by that name what it gives',
             { name, ...(user && { now: user.name }) },
           )
       }
