@@ -353,7 +353,14 @@ export interface ServerView {
 // ---------------------------------------------------------------------------------------------------------------------
 // The roles
 
-export type Authenticator = PasswordAuthenticator | RedirectAuthenticator
+export type Authenticator = PasswordAuthenticator | RedirectAuthenticator | NoAuthenticator
+
+/** Lets nobody in; the label says so on the sign-in page. */
+export interface NoAuthenticator {
+  kind: 'none'
+  label: string
+  refresh?: undefined
+}
 
 /** Asks for a name and a password in the hub's own form. */
 export interface PasswordAuthenticator {

@@ -33,7 +33,7 @@ export interface Asked {
  */
 export interface Logins {
   /** Authenticators in config order. */
-  readonly methods: readonly { plugin: Plugin; kind: 'password' | 'redirect'; label: string }[]
+  readonly methods: readonly { plugin: Plugin; kind: Authenticator['kind']; label: string }[]
   /** For a program. An account that asks for more than a password is refused. Throws `missing` for a method that there is not. */
   password(method: string, credentials: { username: string; password: string }, address: string): Promise<LoginResult>
   /** For a browser: it can be asked more, and is known again when it comes the next time. */

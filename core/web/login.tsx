@@ -216,6 +216,7 @@ function loginPage(core: Core, c: PageContext, { next, username = '', method, fa
         )
       })}
       {passwords.length > 0 && redirects.length > 0 && <p class="or">or</p>}
+      {core.logins.methods.map(({ kind, label }) => kind === 'none' && <p>{label}</p>)}
       {redirects.map(({ plugin, label }) => (
         <a class="button" href={withQuery(`${login}/${plugin.name}`, { next })}>
           {label}

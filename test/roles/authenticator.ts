@@ -58,11 +58,16 @@ export function testAuthenticator<K extends keyof Cases>(
 interface Cases {
   password: PasswordCase
   redirect: RedirectCase
+  none: { authenticator: Kind<'none'> }
 }
 
 type Promised<Case> = (what: string, check: (given: Case) => Promise<void>) => void
 
-const suites: { [K in keyof Cases]: (promise: Promised<Cases[K]>) => void } = { password: testPassword, redirect: testRedirect }
+const suites: { [K in keyof Cases]: (promise: Promised<Cases[K]>) => void } = {
+  password: testPassword,
+  redirect: testRedirect,
+  none: testNone,
+}
 
 function testPassword(promise: Promised<PasswordCase>): void {
   promise('the right password tells who it is, each time, and leaves what it was given as it is', async given => {
@@ -160,6 +165,12 @@ function testPassword(promise: Promised<PasswordCase>): void {
     assert.ok(identity)
     assertIs(identity.name, await authenticator.refresh(userOf(identity), context()))
     if (stranger !== undefined) assert.equal(await authenticator.refresh(userOf({ name: stranger }), context()), null)
+  })
+}
+
+function testNone(promise: Promised<Cases['none']>): void {
+  promise('has nothing that could let anybody in', async ({ authenticator }) => {
+    assert.deepEqual(Object.keys(authenticator).sort(), ['kind', 'label'])
   })
 }
 
