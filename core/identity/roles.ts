@@ -69,20 +69,18 @@ export const defaultRoles: ReadonlyMap<string, Role> = new Map(
 
 type Given = Pick<Settings, 'roles' | 'scopes'>
 
+interface Parts {
+  store: Store
+  users: Users
+  settings?: Given & Partial<Pick<Settings, 'access'>>
+}
+
 /**
- * Names in the config mean the user who had the name when the hub first read it there: whoever is renamed keeps the role, and
+ * Names in the config's roles and admins mean the user who had the name when the hub first read it there: whoever is renamed keeps the role, and
  * whoever gets the name later does not. That is written down, so it also holds after a restart; to give the role to another of
  * the same name, take the name out of the config for one start.
  */
-export function createRoles({
-  store,
-  users,
-  settings = { roles: [], scopes: {} },
-}: {
-  store: Store
-  users: Users
-  settings?: Given
-}): Roles {
+export function createRoles({ store, users, settings = { roles: [], scopes: {} } }: Parts): Roles {
   const custom = customScopes(settings)
   const all = new Map(defaultRoles)
   for (const { name, description, scopes } of settings.roles) {
@@ -153,7 +151,8 @@ export function createRoles({
     isScope: scope => isScope(scope, custom),
     expand: (scopes, holder) => expand(scopes, holder, custom),
     async bind(log) {
-      const members = new Set(settings.roles.flatMap(({ users }) => users.map(spelled)))
+      const names = [...(settings.access?.admins ?? []), ...settings.roles.flatMap(({ users }) => users)]
+      const members = new Set(names.map(spelled))
       const named = new Set([
         ...members,
         ...settings.roles.flatMap(({ scopes = [] }) => scopes.flatMap(one => userIn(one)?.name ?? [])),
@@ -168,8 +167,8 @@ export function createRoles({
         if (user?.name !== name)
           log.warn(
             user
-              ? 'a role in the config names a user who is called otherwise now: it stays theirs'
-              : 'a role in the config names a user who was deleted: nobody has it by that name',
+              ? 'the config gives rights to a user who is called otherwise now: they stay theirs'
+              : 'the config gives rights to a user who was deleted: nobody has them by that name',
             { name, ...(user && { now: user.name }) },
           )
       }

@@ -126,5 +126,7 @@ export const hub = z.strictObject({
   groups: z.array(group),
   /** Whom the config's roles mean by a name: the user who had it when the hub first read it there. */
   named: z.array(z.strictObject({ name: z.string(), id: z.string() })).default([]),
+  /** Slugs that were somebody's: what is kept under them is not for the next one who has the name. */
+  deleted: z.array(z.strictObject({ name: z.string(), slug: z.string() })).default([]),
 })
 export type HubRecord = z.infer<typeof hub>
