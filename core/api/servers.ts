@@ -6,7 +6,7 @@ import { isDisplayName, isServerName } from '../names.ts'
 import type { Cause, StopReason } from '../plugin.ts'
 import { missing } from '../rights.ts'
 import type { Server, StartRequest } from '../servers/server.ts'
-import type { UserRecord } from '../store/records.ts'
+import { emptyServer, type UserRecord } from '../store/records.ts'
 import { type ApiContext, type Endpoint, withBody } from './endpoint.ts'
 import { isActive, serverModel } from './models.ts'
 import { namedUser } from './users.ts'
@@ -77,17 +77,10 @@ export const changeServer = withBody(['start:servers'], recordBody, async (core,
 })
 
 async function describe(core: Core, user: UserRecord, name: string, body: z.output<typeof recordBody>): Promise<Server> {
-  const { profile, choices } = optionsOf(core, user, body.user_options ?? undefined)
-  const unknown = Object.keys(choices ?? {})[0]
-  if (unknown !== undefined) throw new HubError('invalid', `There is no option "${unknown}".`)
-  if (profile !== undefined && !core.servers.profiles(user).some(({ name }) => name === profile)) {
-    throw new HubError('invalid', `There is no profile "${profile}", or it is not for ${user.name}.`)
-  }
+  const record = core.servers.get(user, name)?.record ?? emptyServer(name)
+  const chosen = body.user_options && core.servers.choose(user, record, optionsOf(core, user, body.user_options))
   return core.servers.describe(user, name, draft => {
-    if (body.user_options) {
-      draft.userOptions = body.user_options
-      draft.profile = profile ?? null
-    }
+    if (body.user_options && chosen) Object.assign(draft, { userOptions: body.user_options, ...chosen })
     if (body.display_name !== undefined) draft.displayName = body.display_name
   })
 }

@@ -384,7 +384,7 @@ export function createLife(parts: LifeParts, ownerId: string, name: string): Lif
         const spawn = draftOf({ hub, user, server: name, profile, choices: request.choices, generation, token })
         await attempt(cancel, async signal => {
           const up = async () => {
-            checkSpec(spawn.draft, hub)
+            checkSpec(spawn.draft, hub, settings.limits.binds)
             startLog?.tell('queued', 'Asking for a place to run')
             // A start that is cancelled is waited for, so that what it made can be taken down.
             const handle = await ask(
@@ -430,6 +430,11 @@ export function createLife(parts: LifeParts, ownerId: string, name: string): Lif
         if (found.status.state === 'unknown') return
         node = found.status.node
         if (!ready) return resume(found.handle, generation)
+        if (found.status.state === 'starting' && route) {
+          // The engine starts it again. Its address may be somebody else's by now.
+          route = undefined
+          await routes.remove(path())
+        }
         if (found.status.state === 'running' && route?.target !== found.status.target) {
           const wanted = routeTo(found.status.target, generation)
           await routes.add(wanted)

@@ -1,5 +1,6 @@
 import type { Core } from '../core.ts'
 import type { Caller } from '../plugin.ts'
+import { asks } from '../servers/profiles.ts'
 import type { Server } from '../servers/server.ts'
 import { serverPage } from './address.ts'
 import { Ago, Hidden } from './layout.tsx'
@@ -60,7 +61,7 @@ export function Actions(props: { core: Core; caller: Caller; server: Server; xsr
   const may = (scope: string) => caller.allows(scope, { user: at.user, server: at.name })
   const label = serverLabel(server, caller)
   const start = serverPage(core, 'spawn', at)
-  const several = core.servers.profiles(server.owner).length !== 1
+  const several = asks(core.servers.profiles(server.owner))
   const { state } = server
   return (
     <div class="actions">

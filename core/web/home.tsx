@@ -2,6 +2,7 @@ import type { Core } from '../core.ts'
 import { HubError } from '../errors.ts'
 import { isServerName } from '../names.ts'
 import { demand } from '../rights.ts'
+import { asks } from '../servers/profiles.ts'
 import type { UserRecord } from '../store/records.ts'
 import { publicHost, serverPage, withQuery } from './address.ts'
 import { ServerCard } from './card.tsx'
@@ -77,6 +78,6 @@ export const addServer = (core: Core) =>
     if (name === '' || !isServerName(name))
       throw new HubError('invalid', 'This name cannot be used. Take letters, digits and “-”.')
     demand(c.get('caller'), ['start:servers'], { user: owner.name, server: name })
-    if (core.servers.profiles(owner).length !== 1) return c.redirect(serverPage(core, 'spawn', { user: owner.name, name }), 303)
+    if (asks(core.servers.profiles(owner))) return c.redirect(serverPage(core, 'spawn', { user: owner.name, name }), 303)
     return begin(core, c, { owner, name }, {})
   }

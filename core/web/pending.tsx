@@ -1,5 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Core } from '../core.ts'
+import { asks } from '../servers/profiles.ts'
 import type { Server, StartEvent } from '../servers/server.ts'
 import { publicHost, serverPage, withQuery } from './address.ts'
 import { serverLabel } from './card.tsx'
@@ -149,7 +150,7 @@ async function notRunning(core: Core, c: PageContext, server: Server, next: stri
             </button>
           </form>
         )}
-        {may && core.servers.profiles(server.owner).length > 1 && (
+        {may && asks(core.servers.profiles(server.owner)) && (
           <a class="button" href={withQuery(serverPage(core, 'spawn', at), { next })}>
             Choose another profile
           </a>

@@ -1,7 +1,8 @@
 import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import type { Core } from '../core.ts'
 import { isHubError } from '../errors.ts'
-import type { Profile } from '../plugin.ts'
+import type { Choice, Profile } from '../plugin.ts'
+import { asks } from '../servers/profiles.ts'
 import type { StartRequest } from '../servers/server.ts'
 import type { UserRecord } from '../store/records.ts'
 import { publicHost, serverPage } from './address.ts'
@@ -21,10 +22,12 @@ export const showStart = (core: Core) =>
     if (found.server?.ready) return c.redirect(next ?? found.server.path)
     if (found.server && found.server.pending !== null) return c.redirect(pendingPage(core, found, next))
     const options = queryOptions(c)
-    if (Object.keys(options).length === 0 && core.servers.profiles(found.owner).length !== 1)
-      return startPage(core, c, found, { next })
+    const profiles = core.servers.profiles(found.owner)
+    const wish = wishOf(profiles, options)
+    if (c.req.query('form') !== undefined || (Object.keys(options).length === 0 && asks(profiles)))
+      return startPage(core, c, found, { next, wish })
     const userOptions = Object.keys(options).length > 0 ? options : undefined
-    return begin(core, c, found, { profile: options.profile, displayName: c.req.query('display_name'), userOptions }, next)
+    return begin(core, c, found, { ...wish, displayName: c.req.query('display_name'), userOptions }, next)
   }
 
 /** `spawn/…`, the form sent. */
@@ -34,7 +37,13 @@ export const start = (core: Core) =>
     const next = safeNext(c.req.query('next') ?? fields.get('next'), publicHost(core, c))
     const found = target(core, c, ['start:servers'])
     if (found.server?.ready) return c.redirect(next ?? found.server.path, 303)
-    return begin(core, c, found, { profile: fields.get('profile') ?? undefined }, next)
+    const profile = fields.get('profile') ?? undefined
+    // Without a form there was nothing to choose: it is as the last time.
+    if (profile === undefined) return begin(core, c, found, {}, next)
+    const choices = Object.fromEntries(
+      [...fields].flatMap(([key, value]) => (key.startsWith(`${profile}.`) ? [[key.slice(profile.length + 1), value]] : [])),
+    )
+    return begin(core, c, found, { profile, choices, userOptions: { profile, ...choices } }, next)
   }
 
 /** Start, then on to the progress page. What refuses the start is said on the start page, with what was chosen. */
@@ -52,8 +61,16 @@ export async function begin(
     if (!isHubError(error)) throw error
     if (error.retryAfter !== undefined) c.header('Retry-After', String(Math.ceil(error.retryAfter)))
     const found = { ...wanted, server: core.servers.get(wanted.owner, wanted.name) }
-    return startPage(core, c, found, { next, chosen: request.profile, refusal: error.message, status: error.status })
+    return startPage(core, c, found, { next, wish: request, refusal: error.message, status: error.status })
   }
+}
+
+/** What a link asks for. JupyterHub takes every key for an option; only those marked with `opt-` are surely meant so. */
+function wishOf(profiles: readonly Profile[], options: Record<string, string>): Pick<StartRequest, 'profile' | 'choices'> {
+  const { profile = profiles.length === 1 ? profiles[0]!.name : undefined, ...rest } = options
+  const choices = profiles.find(({ name }) => name === profile)?.choices ?? []
+  const known = Object.entries(rest).filter(([key]) => choices.some(({ name }) => name === key))
+  return { ...(profile !== undefined && { profile }), ...(known.length > 0 && { choices: Object.fromEntries(known) }) }
 }
 
 const pendingPage = (core: Core, { owner, name }: Pick<Target, 'owner' | 'name'>, next: string | undefined) =>
@@ -61,7 +78,7 @@ const pendingPage = (core: Core, { owner, name }: Pick<Target, 'owner' | 'name'>
 
 /** Everything in the query that is meant for the server; JupyterHub 6 marks it with `opt-`. */
 function queryOptions(c: PageContext): Record<string, string> {
-  const ours = new Set(['next', 'display_name', 'redirects', '_xsrf'])
+  const ours = new Set(['next', 'display_name', 'redirects', '_xsrf', 'form'])
   return Object.fromEntries(
     Object.entries(c.req.query())
       .filter(([key]) => !ours.has(key))
@@ -71,15 +88,18 @@ function queryOptions(c: PageContext): Record<string, string> {
 
 interface Shown {
   next: string | undefined
-  chosen?: string | undefined
+  /** What is selected; left out: what it was the last time. */
+  wish?: Pick<StartRequest, 'profile' | 'choices'>
   refusal?: string
   status?: ContentfulStatusCode
 }
 
-function startPage(core: Core, c: PageContext, { owner, name, server }: Target, { next, chosen, refusal, status = 200 }: Shown) {
+function startPage(core: Core, c: PageContext, { owner, name, server }: Target, { next, wish, refusal, status = 200 }: Shown) {
   const profiles = core.servers.profiles(owner)
+  const last = server?.record
   const preferred =
-    [chosen, server?.record.profile].find(wish => profiles.some(profile => profile.name === wish)) ?? profiles[0]?.name
+    [wish?.profile, last?.profile].find(name => profiles.some(profile => profile.name === name)) ?? profiles[0]?.name
+  const selected = wish?.choices ?? (wish?.profile === undefined || wish.profile === last?.profile ? (last?.choices ?? {}) : {})
   const visitor = c.get('visitor') as UserRecord
   const own = owner.id === visitor.id
   const label = server?.record.displayName ?? (name || (own ? 'your server' : `${owner.name}’s server`))
@@ -107,14 +127,27 @@ function startPage(core: Core, c: PageContext, { owner, name, server }: Target, 
           <fieldset>
             <legend>Choose a profile</legend>
             {profiles.map(profile => (
-              <label class="choice">
-                <input type="radio" name="profile" value={profile.name} required checked={profile.name === preferred} />
-                <span>
-                  <strong>{profile.label}</strong>
-                  {profile.description && <span>{profile.description}</span>}
-                  <span class="muted">{facts(profile)}</span>
-                </span>
-              </label>
+              <div class="choice">
+                <label>
+                  <input type="radio" name="profile" value={profile.name} required checked={profile.name === preferred} />
+                  <span>
+                    <strong>{profile.label}</strong>
+                    {profile.description && <span>{profile.description}</span>}
+                    <span class="muted">{facts(profile)}</span>
+                  </span>
+                </label>
+                {profile.choices && profile.choices.length > 0 && (
+                  <div class="choices">
+                    {profile.choices.map(choice => (
+                      <ChoiceField
+                        profile={profile.name}
+                        choice={choice}
+                        value={profile.name === preferred ? selected[choice.name] : undefined}
+                      />
+                    ))}
+                  </div>
+                )}
+              </div>
             ))}
           </fieldset>
           <div class="actions">
@@ -128,6 +161,35 @@ function startPage(core: Core, c: PageContext, { owner, name, server }: Target, 
         </form>
       )}
     </section>,
+  )
+}
+
+/** A list, or a line of text. Its name begins with that of the profile: those of all profiles are in one form. */
+function ChoiceField({ profile, choice, value }: { profile: string; choice: Choice; value: string | undefined }) {
+  const { name, label, description, options, pattern } = choice
+  const id = `${profile}.${name}`
+  const current = value !== undefined && (!options || options.some(option => option.name === value)) ? value : choice.default
+  const hint = description && `${id}-hint`
+  return (
+    <div class="field">
+      <label for={id}>{label}</label>
+      {options ? (
+        <select id={id} name={id} aria-describedby={hint}>
+          {options.map(option => (
+            <option value={option.name} selected={option.name === current}>
+              {option.description ? `${option.label} – ${option.description}` : option.label}
+            </option>
+          ))}
+        </select>
+      ) : (
+        <input id={id} name={id} type="text" value={current} maxlength={255} aria-describedby={hint} />
+      )}
+      {(description || pattern) && (
+        <p class="muted" id={hint}>
+          {description}
+        </p>
+      )}
+    </div>
   )
 }
 
