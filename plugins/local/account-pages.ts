@@ -49,7 +49,7 @@ export function accountPages(parts: Parts): Hono<HubEnv> {
         within('number of days', days, most.days) * 86_400_000,
       )
       hub().record('account.invite', null, { uses, days })
-      return { sentence: 'Send this link to whom you invite:', link: linkTo('join', code) }
+      return linkTo('join', code)
     },
     async withdraw({ id }: Fields): Promise<void> {
       await accounts().withdraw(id)
@@ -62,7 +62,7 @@ export function accountPages(parts: Parts): Hono<HubEnv> {
     async reset({ username }: Fields): Promise<Said> {
       const code = await accounts().reset(username)
       hub().record('account.reset', username)
-      return { sentence: `Hand this link to ${username}, and to nobody else:`, link: linkTo('link', code) }
+      return linkTo('link', code)
     },
     async 'forget-factor'({ username }: Fields): Promise<void> {
       const account = known(username)
@@ -91,10 +91,7 @@ export function accountPages(parts: Parts): Hono<HubEnv> {
 type Fields = Awaited<ReturnType<typeof fieldsOf>>
 
 /** Shown once: the link is kept nowhere. */
-interface Said {
-  sentence: string
-  link: string
-}
+type Said = ReturnType<Parts['linkTo']>
 
 export function within(what: string, typed: string, most: number): number {
   const number = /^\d{1,6}$/.test(typed) ? Number(typed) : 0

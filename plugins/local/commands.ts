@@ -11,7 +11,7 @@ export function commands({ accounts, hub, linkTo, signOut }: Parts) {
         const { name, flags } = named(args, 'add NAME [--admin]', { admin: { type: 'boolean' } })
         const code = await accounts().add(name, flags.admin === true)
         hub().record('account.create', name, { admin: flags.admin === true })
-        return linkTo('link', code)
+        return printed(linkTo('link', code))
       },
     },
     reset: {
@@ -20,7 +20,7 @@ export function commands({ accounts, hub, linkTo, signOut }: Parts) {
         const { name } = named(args, 'reset NAME')
         const code = await accounts().reset(name)
         hub().record('account.reset', name)
-        return linkTo('link', code)
+        return printed(linkTo('link', code))
       },
     },
     invite: {
@@ -33,7 +33,7 @@ export function commands({ accounts, hub, linkTo, signOut }: Parts) {
         if (positionals.length > 0 || !Number.isInteger(uses) || uses < 1 || uses > 10_000) throw usage(line)
         const code = await accounts().invite(uses, ms)
         hub().record('account.invite', null, { uses, ms })
-        return linkTo('join', code)
+        return printed(linkTo('join', code))
       },
     },
     approve: {
@@ -99,6 +99,8 @@ export function commands({ accounts, hub, linkTo, signOut }: Parts) {
     },
   } satisfies Record<string, Command>
 }
+
+const printed = ({ link, sentence }: ReturnType<Parts['linkTo']>) => `${link}\n${sentence}`
 
 const usage = (line: string) => new HubError('invalid', `Write: swarmhub local ${line}`)
 

@@ -59,9 +59,9 @@ export function local(given: LocalOptions = {}, passwords = createPasswords()) {
     },
     linkTo(kind, code) {
       const link = inside().hub.link(`${kind}?code=${code}`)
-      if (kind === 'join') return `${link}\nWho has it can make an account.`
+      if (kind === 'join') return { link, sentence: 'Who has this link can make an account.' }
       const owner = accounts().linked(code)?.name ?? ''
-      return `${link}\nSets the password of "${owner}": once, within ${spoken(links)}. Hand it to nobody else.`
+      return { link, sentence: `Sets the password of "${owner}": once, within ${spoken(links)}. Hand it to nobody else.` }
     },
   }
   const identity = ({ id, name, admin }: Account): Identity => {

@@ -14,6 +14,6 @@ export interface Parts {
   signUp: 'invitation' | 'approval'
   /** End the sessions of the account's owner. */
   signOut(account: Account): Promise<void>
-  /** A whole address to open, and for how long and how often: for who hands it on. */
-  linkTo(kind: 'link' | 'join', code: string): string
+  /** A whole address to open, and what it does, how often and for how long: for who hands it on. */
+  linkTo(kind: 'link' | 'join', code: string): { link: string; sentence: string }
 }
