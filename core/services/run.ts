@@ -11,6 +11,9 @@ export function runServices(services: Services, hub: { base: string; address: st
     const env = serviceEnvironment(service, { base: hub.base, hub: hub.address, url: hub.url })
     const running = (pid: number) => {
       service.pid = pid
+      if (pid === 0) return
+      service.started = new Date().toISOString()
+      service.starts++
     }
     return [keepRunning({ command: settings.command, cwd: settings.cwd, env, log: log.with({ service: name }), running })]
   })

@@ -93,4 +93,5 @@ const newHub = (): HubRecord => ({
   groups: [],
   named: [],
   deleted: [],
+  roles: [],
 })
