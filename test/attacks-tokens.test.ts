@@ -92,7 +92,7 @@ test('what a notebook is given, and what it gets from an administrator who opens
   const { json: users } = await hub.api(tokenOfAll, 'GET', '/users')
   assert.deepEqual(
     users.map(({ name, admin }: { name: string; admin: boolean }) => `${name} ${admin}`),
-    ['mallory false', 'alice false', 'root true'],
+    ['root true', 'mallory false', 'alice false'],
   )
 })
 

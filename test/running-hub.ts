@@ -50,15 +50,22 @@ export interface RunningHub {
 
 /**
  * `swarmhub start` in a folder of its own, which is removed with it at the end of the test. `config` is the text of
- * hub.config.ts; `$PORT` and `$HUB_PORT` in it are free ports. The log is kept among the artefacts.
+ * hub.config.ts; `$PORT` and `$HUB_PORT` in it are free ports. `prepare` puts into the folder what is there before. The log is
+ * kept among the artefacts.
  */
-export async function startHub(t: Test, config: string, env: Record<string, string> = {}): Promise<RunningHub> {
+export async function startHub(
+  t: Test,
+  config: string,
+  env: Record<string, string> = {},
+  prepare: (folder: string) => Promise<void> = async () => {},
+): Promise<RunningHub> {
   const folder = await mkdtemp(join(tmpdir(), 'hub-'))
   const [port, hubPort] = [await freePort(), await freePort()]
   await writeFile(
     join(folder, 'hub.config.ts'),
     config.replaceAll('$PORT', String(port)).replaceAll('$HUB_PORT', String(hubPort)),
   )
+  await prepare(folder)
   await mkdir('artefacts', { recursive: true })
   const kept = createWriteStream(join('artefacts', `${t.name.replace(/\W+/g, '-').slice(0, 60)}.log`))
   const options = { cwd: folder, env: { ...process.env, NODE_ENV: 'production', ...env } }
