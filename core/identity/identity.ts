@@ -64,9 +64,9 @@ export function createIdentity({
   const groupsOf = (name: string) => users.groups.of(users.get(name)?.id ?? '')
   const services = createServices({ settings: settings.services, base, groupsOf, roles, records: store.hub })
   const shares = createShares({ store, users, roles, audit })
-  const granted = (owner: UserRecord) => [
-    ...services.grantedTo(owner.name, users.groups.of(owner.id)),
-    ...shares.grantedTo(owner.id),
+  const granted = ({ name, id }: UserRecord) => [
+    ...services.grantedTo(roles.meantBy(name) ?? '', users.groups.of(id)),
+    ...shares.grantedTo(id),
   ]
   const tokens = createTokens({ store, users, roles, audit, isOut, granted })
   const sessions = createSessions({

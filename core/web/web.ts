@@ -3,6 +3,7 @@ import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import type { Core } from '../core.ts'
 import type { Plugin } from '../plugin.ts'
 import { acceptInvitation, showInvitation } from './accept-share.tsx'
+import { clientAddress } from './address.ts'
 import { addUsers, showAdmin, stopServers } from './admin.tsx'
 import { showApiDocs } from './api-docs.tsx'
 import { showAudit } from './audit.tsx'
@@ -143,6 +144,7 @@ export function createWeb(core: Core): Hono<WebEnv> {
 const framed = (core: Core, plugin: Plugin): MiddlewareHandler<WebEnv> =>
   async function framed(c, next) {
     c.set('log', core.log.with({ plugin: plugin.name }))
+    c.set('address', clientAddress(c))
     c.set('xsrf', core.xsrf.token(c))
     c.set('page', (title, content, status = 200) =>
       page(core, c, { title, status: status as ContentfulStatusCode }, pluginContent(title, content)),
