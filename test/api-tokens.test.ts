@@ -36,6 +36,8 @@ test('api tokens: a new one is told once, works at once, and is listed without i
   assert.ok(Date.parse(created) >= before)
   assert.ok(Math.abs(Date.parse(expires_at) - Date.parse(created) - 3_600_000) < 2)
   assert.equal((await hub.send('GET', '/user', { token })).json.token_id, 'a2')
+  const used = (await hub.send('GET', '/users/alice/tokens/a2', { token: own })).json.last_activity
+  assert.ok(Date.parse(used) >= before, 'its use is told at the next request')
 
   const { json: list, text } = await hub.send('GET', '/users/alice/tokens', { token: own })
   assert.deepEqual(

@@ -213,6 +213,7 @@ export function fakeCore(
       active() {},
       used() {},
       lastUse: () => ({ at: null, from: null }),
+      onForget: () => {},
       lastActivity: (id, name) =>
         name === undefined
           ? core.users.byId(id)!.lastActivity

@@ -316,6 +316,26 @@ test('oauth: asked once, then the token of a service carries its access and no m
   assert.ok(services.find(`${secret}-grades`))
 })
 
+test('oauth: what was agreed to for a group or a user who are gone meanwhile is for nobody who is called so next', async t => {
+  const scopes = ['read:users!group=class', 'read:users!user=bob', 'read:users!user=carol', 'read:servers!server=carol/lab']
+  const given = [{ ...three[0], oauth: { noConfirm: true, allowedScopes: scopes } }]
+  const { person, authorize, exchange, tokens, users } = await oauthHub(t, given)
+  await person('root', { admin: true })
+  for (const name of ['bob', 'carol']) await person(name, { groups: ['class'] })
+  const answer = await authorize('root')
+  await users.groups.delete('class')
+  await users.rename(users.get('bob')!.id, 'robert')
+  for (const name of ['bob', 'dave']) await person(name, { groups: ['class'] })
+  const { body } = await exchange(answer.kind === 'redirect' ? answer.location : '')
+  const { owner, record } = tokens.find(body.access_token!)!
+  assert.deepEqual(
+    record.scopes.filter(scope => /class|bob|carol/.test(scope)),
+    ['read:users!user=carol', 'read:servers!server=carol/lab'],
+  )
+  assert.ok(![...tokens.scopes(owner, record)].some(scope => /class|bob/.test(scope)))
+  assert.doesNotMatch(body.scope!, /class|bob/)
+})
+
 test('oauth: noConfirm asks nobody; an application elsewhere has its whole address; without a token there is no client', async t => {
   const elsewhere = {
     name: 'grades',

@@ -59,6 +59,7 @@ export function createOAuthProvider({
 }): OAuthProvider {
   const { expand, isScope } = roles
   const codes = createCodes()
+  users.onForget(codes.forget)
   const clients = (id: string) => [...serviceClients(services.byClient(id)), ...serverClients(id, users, base)]
 
   const groupsOf = (name: string) => {
