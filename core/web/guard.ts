@@ -102,17 +102,26 @@ export function toLogin(core: Core, c: PageContext): Response {
   return c.redirect(withQuery(`${core.base}hub/login`, { next: sent(c).uri }))
 }
 
-/** Only a form of one of our pages: reads it and checks its `_xsrf`. */
-export const form = (core: Core): MiddlewareHandler<WebEnv> =>
+/**
+ * Only a form of one of our pages: reads it and checks its `_xsrf`. When that is not good nothing is done, and `shown`, the page that
+ * the form is on, comes once more with what was typed, for its visitor to look at and send again.
+ */
+export const form = (core: Core, shown?: (c: PageContext) => Response | Promise<Response>): MiddlewareHandler<WebEnv> =>
   async function form(c, next) {
     const fields = await readForm(64, c)
-    if (!core.xsrf.valid(c, fields.get('_xsrf') ?? undefined))
+    if (core.xsrf.valid(c, fields.get('_xsrf') ?? undefined)) {
+      c.set('fields', fields)
+      return next()
+    }
+    // A page elsewhere must not choose what stands in a form of ours.
+    if (!shown || c.req.header('sec-fetch-site') === 'cross-site')
       throw new HubError(
         'denied',
         'This form is too old, or did not come from this site. Go back, reload the page and try again.',
       )
-    c.set('fields', fields)
-    await next()
+    c.set('again', fields)
+    const page = await shown(c)
+    return page.status === 200 ? new Response(page.body, { status: 403, headers: page.headers }) : page
   }
 
 /** A form of at most so many KiB. Files in it are left out; a body that is no form has no fields. */
