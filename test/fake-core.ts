@@ -53,6 +53,7 @@ export const noRecords = { data: { services: [] }, update: async () => ({ servic
 
 /** The default roles, which the config gives to no service. */
 export const usualRoles = {
+  follow: (scopes: readonly string[]) => scopes,
   ofService: () => [],
   scopesOf: (role: string) => [...(defaultRoles.get(role)?.scopes ?? [])],
   expand,
@@ -255,6 +256,7 @@ export function fakeCore(
 
     roles: {
       all: defaultRoles,
+      follow: scopes => scopes,
       scopesOf: role => defaultRoles.get(role)?.scopes ?? [],
       of: ({ admin }) => (admin ? ['admin', 'user'] : ['user']),
       ofGroup: () => [],

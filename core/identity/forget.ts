@@ -4,8 +4,8 @@ import type { Store } from '../store/store.ts'
 export interface Forgetting {
   /** Out of all tokens, and out of what listens; durable when it resolves. */
   scopes(names: (scope: string) => boolean): Promise<void>
-  /** For what will become a token. Called before the tokens are changed, each time. */
-  listen(listener: (names: (scope: string) => boolean) => void): void
+  /** For what else has scopes. Called and waited for before the tokens are changed, each time. */
+  listen(listener: (names: (scope: string) => boolean) => unknown): void
 }
 
 export function createForgetting({ byId, update }: Pick<Store, 'byId' | 'update'>): Forgetting {
@@ -13,7 +13,7 @@ export function createForgetting({ byId, update }: Pick<Store, 'byId' | 'update'
   return {
     listen: listener => void listeners.push(listener),
     async scopes(names) {
-      for (const listener of listeners) listener(names)
+      for (const listener of listeners) await listener(names)
       for (const { id, tokens } of byId.values()) {
         if (!tokens.some(token => token.scopes.some(names))) continue
         await update(id, draft => {

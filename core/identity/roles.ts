@@ -23,6 +23,8 @@ export interface Roles {
   readonly all: ReadonlyMap<string, Role>
   /** The scopes of a role, not expanded; none for a role that there is not. */
   scopesOf(role: string): readonly string[]
+  /** Scopes of the config, each for whom it means by the name in it, whatever they are called now; without those for who is no more. */
+  follow(scopes: readonly string[]): readonly string[]
   /** Names of the roles that are this user's own. */
   of(user: UserRecord): string[]
   ofGroup(name: string): string[]
@@ -122,14 +124,16 @@ export function createRoles({ store, users, settings = { roles: [], scopes: {} }
     return user && `${before}${user.name}${after}`
   }
 
+  const follow: Roles['follow'] = scopes => {
+    if (!scopes.some(userIn)) return scopes
+    const ids = meant()
+    return scopes.flatMap(scope => followed(scope, ids) ?? [])
+  }
+
   return {
     all,
-    scopesOf(role) {
-      const scopes = all.get(role)?.scopes ?? []
-      if (!scopes.some(userIn)) return scopes
-      const ids = meant()
-      return scopes.flatMap(scope => followed(scope, ids) ?? [])
-    },
+    scopesOf: role => follow(all.get(role)?.scopes ?? []),
+    follow,
     of,
     ofGroup,
     ofService: having('services'),
@@ -154,10 +158,13 @@ export function createRoles({ store, users, settings = { roles: [], scopes: {} }
     async bind(log, audit = unrecorded) {
       const names = [...(settings.access?.admins ?? []), ...settings.roles.flatMap(({ users }) => users)]
       const members = new Set(names.map(spelled))
+      const services = settings.services ?? []
+      const scopes = [...settings.roles, ...services].flatMap(({ scopes = [] }) => scopes)
+      const allowed = services.flatMap(({ oauth }) => oauth?.allowedScopes ?? [])
       const named = new Set([
         ...members,
-        ...settings.roles.flatMap(({ scopes = [] }) => scopes.flatMap(one => userIn(one)?.name ?? [])),
-        ...(settings.services ?? []).flatMap(({ access }) => access.users.map(spelled)),
+        ...[...scopes, ...allowed].flatMap(one => userIn(one)?.name ?? []),
+        ...services.flatMap(({ access }) => access.users.map(spelled)),
       ])
       const known = meant()
       for (const name of named) {

@@ -60,7 +60,7 @@ export function createOAuthProvider({
   const { expand, isScope } = roles
   const codes = createCodes()
   users.onForget(codes.forget)
-  const clients = (id: string) => [...serviceClients(services.byClient(id)), ...serverClients(id, users, base)]
+  const clients = (id: string) => [...serviceClients(services, id), ...serverClients(id, users, base)]
 
   const groupsOf = (name: string) => {
     const user = users.get(name)
