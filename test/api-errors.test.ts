@@ -56,6 +56,8 @@ const rows: Row[] = [
   ['DELETE', '/users/alice/servers/none', undefined, 404],
   ['DELETE', '/users/alice/server', undefined, 204],
   ['GET', '/users/alice/servers/none', undefined, 404],
+  ['PUT', '/users/alice/servers/third', undefined, 400],
+  ['PATCH', '/users/alice/servers/', { name: 'third' }, 405],
   ['PUT', '/users/alice/servers/lab', undefined, 409],
   ['PUT', '/users/alice/servers/', undefined, 409],
   ['PUT', '/users/alice/servers/new', { more: 1 }, 400],

@@ -120,6 +120,15 @@ test('api tokens: name and password in the body get one, without any other proof
   const { status, json } = await ask('alice', 'the shared one')
   assert.equal(status, 201)
   assert.equal((await hub.send('GET', '/user', { token: json.token })).json.name, 'alice')
+  const { Cookie } = await hub.browser('alice')
+  const body = { auth: { username: 'alice', password: 'the shared one' } }
+  const signedIn = { Cookie, 'Sec-Fetch-Mode': 'cors' }
+  assert.equal(
+    (await hub.send('POST', '/users/alice/tokens', { body, headers: signedIn })).status,
+    201,
+    'no _xsrf (contract 2.8)',
+  )
+  assert.equal((await hub.send('POST', '/users/alice/tokens', { body: {}, headers: signedIn })).status, 403)
   assert.equal((await ask('alice', 'a wrong one')).status, 403)
   assert.equal((await ask('bob', 'the shared one')).status, 404)
 })
