@@ -2,7 +2,8 @@ import { join } from 'node:path'
 import type { Address } from './cli/places.ts'
 import type { LoadedConfig } from './config/load.ts'
 import type { Settings } from './config/schema.ts'
-import { frontProof } from './front-door.ts'
+import { frontProof, peerHeader } from './front-door.ts'
+import { guardsOf } from './identity/guards.ts'
 import type { Close, Log, RouteApi } from './plugin.ts'
 import { makeFolder } from './store/folder.ts'
 
@@ -28,7 +29,16 @@ export async function openFront({ settings, dataFolder }: LoadedConfig, { hub, r
   await makeFolder(folder)
   const control = new AbortController()
   const close = await proxy.serve(
-    { hub, hubHeaders: frontProof(routeApi), api: routeApi, base: baseOf(settings), folder, patience },
+    {
+      hub,
+      hubHeaders: frontProof(routeApi),
+      peerHeader,
+      guarded: guardsOf(settings),
+      api: routeApi,
+      base: baseOf(settings),
+      folder,
+      patience,
+    },
     { log: log.with({ plugin: name }), signal: control.signal, progress() {} },
   )
   return async () => {

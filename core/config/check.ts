@@ -1,8 +1,11 @@
 import { statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { z } from 'zod'
+import { subnet } from '../addresses.ts'
 import { accessRules, checkAccess } from '../identity/access.ts'
+import { checkPrefixes, isPrefix } from '../identity/prefix.ts'
 import { checkRoles } from '../identity/roles.ts'
+import { normalizeUsername } from '../names.ts'
 import type { Hooks, Plugin } from '../plugin.ts'
 import { isPlugin } from './filling.ts'
 import { nearest } from './nearest.ts'
@@ -108,18 +111,26 @@ const hooks = {
   'failed:stop': does().optional(),
 } satisfies Record<keyof Hooks, z.ZodType>
 
+const anyAuthenticator = {
+  label: z.string(),
+  prefix: z.string().refine(isPrefix, 'expected a prefix such as "gh-"').optional(),
+  signedOut: does().optional(),
+  refresh: does().optional(),
+}
+
 const pluginShape = z.strictObject({
   name: z.string().regex(/^[a-z][a-z0-9-]*$/, 'expected a name of a-z, 0-9 and "-" that starts with a letter'),
   version: z.string().optional(),
   authenticator: z
     .discriminatedUnion('kind', [
-      z.looseObject({ kind: z.literal('password'), label: z.string(), check: does(), refresh: does().optional() }),
+      z.looseObject({ kind: z.literal('password'), ...anyAuthenticator, check: does() }),
+      z.looseObject({ kind: z.literal('redirect'), ...anyAuthenticator, begin: does(), finish: does() }),
       z.looseObject({
-        kind: z.literal('redirect'),
-        label: z.string(),
-        begin: does(),
-        finish: does(),
-        refresh: does().optional(),
+        kind: z.literal('request'),
+        ...anyAuthenticator,
+        headers: z.array(z.string().min(1)).min(1),
+        from: z.array(subnet()).min(1),
+        identify: does(),
       }),
     ])
     .optional(),
@@ -151,12 +162,42 @@ const pluginShape = z.strictObject({
 function contradictions(settings: Settings, folder: string): ConfigIssue[] {
   return [
     ...urlIssues(settings),
-    ...checkAccess(settings.access),
+    ...accessIssues(settings),
+    ...authenticatorIssues(settings),
     ...checkRoles(settings),
     ...profileIssues(settings),
     ...checkServices(settings.services),
     ...logoIssues(settings, folder),
   ]
+}
+
+/** The rules, with what the role `admin` adds to them; that is told at its own place. */
+function accessIssues(settings: Settings): ConfigIssue[] {
+  const { access, roles } = settings
+  const blocked = new Set(access.blocked.map(normalizeUsername))
+  const issues = roles.flatMap(({ name, users }, index) =>
+    users.flatMap((typed, place): ConfigIssue[] =>
+      name === 'admin' && blocked.has(normalizeUsername(typed))
+        ? [{ path: ['roles', index, 'users', place], message: `"${typed}" is in access.blocked too: leave out one of them` }]
+        : [],
+    ),
+  )
+  return [...checkAccess(access), ...issues]
+}
+
+function authenticatorIssues(settings: Settings): ConfigIssue[] {
+  const { authenticators, proxy } = settings
+  const unguarded = authenticators.flatMap(({ name, authenticator }, index) =>
+    authenticator.kind === 'request' && !proxy.proxy.serve
+      ? [
+          {
+            path: ['authenticators', index],
+            message: `"${name}" needs a proxy that is the hub's own front, such as httpProxy(): of no other is it known whom a request comes from`,
+          },
+        ]
+      : [],
+  )
+  return [...checkPrefixes(settings), ...unguarded]
 }
 
 function urlIssues({ url }: Settings): ConfigIssue[] {

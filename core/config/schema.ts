@@ -52,6 +52,11 @@ export const config = z.strictObject({
     .record(customScope, z.strictObject({ description: z.string().min(1), subscopes: z.array(z.string()).default([]) }))
     .default({}),
   authenticators: z.array(filling('authenticator')).min(1, 'expected at least one authenticator, such as local()'),
+  /**
+   * Authenticators that have no prefix to keep them apart may tell the same name. The account is whoever's comes first, the other
+   * is refused; what the config says of the name holds for the first. For those that have one name for one person.
+   */
+  sameNames: z.boolean().default(false),
   networks: z.array(filling('network')).default([]),
   mounts: z.array(filling('mount')).default([]),
   spawner: filling('spawner'),

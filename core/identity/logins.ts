@@ -3,12 +3,13 @@ import type { Audit } from '../audit.ts'
 import type { Settings } from '../config/schema.ts'
 import { HubError, isHubError } from '../errors.ts'
 import { normalizeUsername } from '../names.ts'
-import type { Authenticator, Awaitable, Context, Identity, Log, Login, Plugin } from '../plugin.ts'
+import type { Authenticator, Awaitable, Context, Identity, Log, Login, Plugin, RequestAuthenticator, User } from '../plugin.ts'
 import type { UserRecord } from '../store/records.ts'
 import type { Access } from './access.ts'
 import { isGroupName } from './groups.ts'
 import { createLoginStates } from './login-states.ts'
 import { createLoginThrottle } from './login-throttle.ts'
+import { ownerOf } from './prefix.ts'
 import type { Sessions } from './sessions.ts'
 import type { Users } from './users.ts'
 
@@ -23,7 +24,7 @@ export type LoginResult =
  */
 export interface Logins {
   /** Authenticators in config order. */
-  readonly methods: readonly { plugin: Plugin; kind: 'password' | 'redirect'; label: string }[]
+  readonly methods: readonly { plugin: Plugin; kind: Authenticator['kind']; label: string }[]
   /** Throws `missing` for a method that there is not. */
   password(method: string, credentials: { username: string; password: string }, address: string): Promise<LoginResult>
   /** Where to send the browser. Sets the state cookie; `next` comes back from `finish`. Throws what the authenticator threw. */
@@ -33,6 +34,12 @@ export interface Logins {
    * for any other, before the provider is asked.
    */
   finish(c: Request, method: string, callback: URL, address: string): Promise<LoginResult & { next: string }>
+  /** Signs in whom the request itself names, by a method of that kind. Throws `missing` for a method that there is not. */
+  identify(c: Request, method: string, address: string): Promise<LoginResult>
+  /** Does this request, in a session of this user's, name somebody else? A request that names nobody does not. */
+  contradicts(c: Request, user: UserRecord, authenticator: string): Promise<boolean>
+  /** Where the browser of who has just signed out goes, when that is not `home`, the sign-in page. Never throws. */
+  signedOut(user: UserRecord, authenticator: string, home: URL): Promise<URL | undefined>
   /**
    * Ask the authenticator again when the last answer is older than `timeouts.refresh`. Resolves false when the user is none
    * any more; their sessions are then closed. An authenticator that cannot be asked changes nothing.
@@ -90,13 +97,25 @@ export function createLogins({
     return found as Extract<Authenticator, { kind: K }>
   }
 
+  const prefixOf = (name: string) => settings.authenticators.find(plugin => plugin.name === name)?.authenticator.prefix ?? ''
+
+  /** As the authenticator knows them: without its prefix. */
+  function viewOf(user: UserRecord, authenticator: string): User {
+    const [view, prefix] = [users.view(user), prefixOf(authenticator)]
+    return view.name.startsWith(prefix) ? { ...view, name: view.name.slice(prefix.length) } : view
+  }
+
+  /** Whom this authenticator means: who is bound to the id, else who has the name. */
+  const accountOf = (authenticator: string, { id, name }: Identity) =>
+    (id !== undefined && users.byIdentity(authenticator, id)) || users.get(name)
+
   /** From what the authenticator said to a user who may come in. */
   async function enter(authenticator: string, address: string, answer: () => Promise<Identity | null>): Promise<LoginResult> {
     const about = { authenticator, address }
     try {
       const identity = await answer()
       if (!identity) return wrong
-      const subject: Login = { identity: { ...checked(identity) }, authenticator, address }
+      const subject: Login = { identity: { ...checked(identity, prefixOf(authenticator)) }, authenticator, address }
       let user: UserRecord | undefined
       await stage(subject, async () => {
         const { id, name } = checked(subject.identity)
@@ -136,7 +155,9 @@ export function createLogins({
   /** The access rules, then the user as they are now. */
   async function admit({ identity, authenticator }: Login): Promise<UserRecord> {
     const { id, name } = checked(identity)
-    const account = (id !== undefined && users.byIdentity(authenticator, id)) || users.get(name)
+    const account = accountOf(authenticator, { name, ...(id !== undefined && { id }) })
+    if (!account && !ownerOf(name, settings).some(owner => owner.name === authenticator))
+      throw new HubError('denied', 'Names that begin like yours belong to those who sign in another way here. Ask the admin.')
     if (account && !isOf(account, authenticator, id))
       throw new HubError('denied', 'This user name belongs to somebody else here.')
     // By the name that the account has here: who is renamed at the provider does not take over another's rights.
@@ -170,8 +191,8 @@ export function createLogins({
     const found = settings.authenticators.find(({ name }) => name === authenticator)!.authenticator
     let identity: Identity | null
     try {
-      const answer = await ask(authenticator, 'authenticator.refresh', ctx => found.refresh!(users.view(user), ctx))
-      identity = answer && checked(answer)
+      const answer = await ask(authenticator, 'authenticator.refresh', ctx => found.refresh!(viewOf(user, authenticator), ctx))
+      identity = answer && checked(answer, prefixOf(authenticator))
     } catch (error) {
       log.warn('whether a user is still one could not be found out', { user: user.name, authenticator, error })
       // Not with each click while a provider is down.
@@ -238,6 +259,40 @@ export function createLogins({
       return { ok: false, reason: 'denied', message: 'The sign-in was refused there, or given up.', next }
     },
 
+    async identify(c, name, address) {
+      const authenticator = method(name, 'request')
+      let claimed: string | undefined
+      const result = await enter(name, address, async () => {
+        const identity = await ask(name, 'authenticator.identify', ctx => authenticator.identify(shown(c, authenticator), ctx))
+        if (typeof identity?.name === 'string') claimed = identity.name
+        return identity
+      })
+      note(result, claimed, name, address)
+      if (result !== wrong) return result
+      const message = 'Nothing in front of this hub says who you are. Open it by the address that your organisation gave you.'
+      return { ok: false, reason: 'denied', message }
+    },
+
+    async contradicts(c, user, name) {
+      const found = settings.authenticators.find(plugin => plugin.name === name)?.authenticator
+      if (found?.kind !== 'request') return false
+      const headers = shown(c, found)
+      if (headers.size === 0) return false
+      const said = await ask(name, 'authenticator.identify', ctx => found.identify(headers, ctx))
+      return said !== null && accountOf(name, checked(said, prefixOf(name)))?.id !== user.id
+    },
+
+    async signedOut(user, name, home) {
+      const found = settings.authenticators.find(plugin => plugin.name === name)?.authenticator
+      if (!found?.signedOut) return undefined
+      try {
+        return await ask(name, 'authenticator.signedOut', ctx => found.signedOut!(viewOf(user, name), home, ctx))
+      } catch (error) {
+        log.warn('where a user signs out elsewhere could not be found out', { user: user.name, authenticator: name, error })
+        return undefined
+      }
+    },
+
     async refresh(user, authenticator) {
       const found = settings.authenticators.find(({ name }) => name === authenticator)?.authenticator
       if (!found) {
@@ -272,9 +327,16 @@ function isOf({ identity }: UserRecord, authenticator: string, id: string | unde
   return identity.authenticator === authenticator && (identity.id === null || identity.id === id)
 }
 
+/** Of the headers that the authenticator looks at, those that came. See front-door.ts for whom they come from. */
+function shown(c: Request, { headers }: RequestAuthenticator): ReadonlyMap<string, string> {
+  const names = headers.map(name => name.toLowerCase())
+  return new Map(names.flatMap((name): [string, string][] => (c.req.header(name) ? [[name, c.req.header(name)!]] : [])))
+}
+
 /** An identity as it must be, whoever wrote the plugin, with the name in its one spelling. Nothing else is taken over. */
-function checked({ name, id, groups, admin, attributes }: Identity): Identity {
-  const spelled = typeof name === 'string' ? normalizeUsername(name) : undefined
+function checked({ name, id, groups, admin, attributes }: Identity, prefix = ''): Identity {
+  const own = typeof name === 'string' ? normalizeUsername(name) : undefined
+  const spelled = own === undefined ? undefined : normalizeUsername(prefix + own)
   if (spelled === undefined) throw new HubError('denied', 'Your name there cannot be the name of a user here. Ask the admin.')
   if (id !== undefined && (typeof id !== 'string' || id === '')) throw new TypeError('the id of an identity is not a text')
   if (groups !== undefined && !(Array.isArray(groups) && groups.every(group => typeof group === 'string')))

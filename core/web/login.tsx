@@ -3,17 +3,21 @@ import type { Core } from '../core.ts'
 import type { LoginResult } from '../identity/logins.ts'
 import { clientAddress, publicHost, publicUrl, withQuery } from './address.ts'
 import type { PageContext } from './environment.ts'
-import { readForm } from './guard.ts'
+import { readForm, whoIs } from './guard.ts'
 import { Alert, Hidden, page } from './layout.tsx'
 import { safeNext } from './next.ts'
 
 type Failure = Pick<Extract<LoginResult, { ok: false }>, 'reason' | 'message' | 'wait'>
 
-/** `login`: the form, or on to `next` for who is signed in. */
+/** `login`: the form, or on to `next` for who is signed in, and for whom the request names where that is all there is. */
 export const showLogin = (core: Core) =>
-  function showLogin(c: PageContext): Response | Promise<Response> {
+  async function showLogin(c: PageContext): Promise<Response> {
     const next = wanted(core, c, c.req.query('next'))
-    return core.sessions.find(c) ? c.redirect(next ?? home(core)) : loginPage(core, c, { next })
+    if (await whoIs(core, c)) return c.redirect(next ?? home(core))
+    const [first, ...others] = core.logins.methods
+    return first?.kind === 'request' && others.length === 0
+      ? c.redirect(withQuery(`${core.base}hub/login/${first.plugin.name}`, { next }))
+      : loginPage(core, c, { next })
   }
 
 /** `login`, the form sent. A failure shows it again with what was typed, without the password. */
@@ -35,9 +39,15 @@ export const signIn = (core: Core) =>
     return result.ok ? welcome(core, c, result, method, next) : loginPage(core, c, { ...typed, failure: result })
   }
 
-/** `login/METHOD`: off to the provider. */
+/** `login/METHOD`: off to the provider, or in, where the request itself says who it is. */
 export const beginLogin = (core: Core) =>
   async function beginLogin(c: PageContext): Promise<Response> {
+    const named = c.req.param('method')
+    if (core.logins.methods.some(({ plugin, kind }) => kind === 'request' && plugin.name === named)) {
+      const next = wanted(core, c, c.req.query('next'))
+      const result = await timed(core, () => core.logins.identify(c, named!, clientAddress(c)))
+      return result.ok ? welcome(core, c, result, named!, next) : loginPage(core, c, { next, failure: result })
+    }
     const { method, callback } = redirecting(core, c)
     const next = wanted(core, c, c.req.query('next')) ?? home(core)
     return c.redirect((await core.logins.begin(c, method, callback, next)).href)
@@ -94,7 +104,7 @@ function loginPage(core: Core, c: PageContext, { next, username = '', method, fa
   const xsrf = core.xsrf.token(c)
   const login = `${core.base}hub/login`
   const passwords = core.logins.methods.filter(({ kind }) => kind === 'password')
-  const redirects = core.logins.methods.filter(({ kind }) => kind === 'redirect')
+  const others = core.logins.methods.filter(({ kind }) => kind === 'redirect' || kind === 'request')
   if (failure?.wait) c.header('Retry-After', String(Math.ceil(failure.wait)))
   return page(
     core,
@@ -153,8 +163,8 @@ function loginPage(core: Core, c: PageContext, { next, username = '', method, fa
           </>
         )
       })}
-      {passwords.length > 0 && redirects.length > 0 && <p class="or">or</p>}
-      {redirects.map(({ plugin, label }) => (
+      {passwords.length > 0 && others.length > 0 && <p class="or">or</p>}
+      {others.map(({ plugin, label }) => (
         <a class="button" href={withQuery(`${login}/${plugin.name}`, { next })}>
           {label}
         </a>
