@@ -156,7 +156,7 @@ export function createLogins({
   async function admit({ identity, authenticator }: Login): Promise<UserRecord> {
     const { id, name } = checked(identity)
     const account = accountOf(authenticator, { name, ...(id !== undefined && { id }) })
-    if (!account && !ownerOf(name, settings).some(owner => owner.name === authenticator))
+    if (!account?.identity && !ownerOf(name, settings).some(owner => owner.name === authenticator))
       throw new HubError('denied', 'Names that begin like yours belong to those who sign in another way here. Ask the admin.')
     if (account && !isOf(account, authenticator, id))
       throw new HubError('denied', 'This user name belongs to somebody else here.')
