@@ -3,18 +3,17 @@ import { HubError } from '../errors.ts'
 import type { ApiContext } from './endpoint.ts'
 
 const mediaType = 'application/jupyterhub-pagination+json'
-const usual = 50
-const most = 200
 
 /**
  * One page of a list, as the request's `offset` and `limit` ask for it: with the way to the next one when `Accept` names
  * JupyterHub's type for that, else the plain list.
  */
 export function paged<T>(core: Core, c: ApiContext, all: readonly T[], model: (item: T) => unknown): Response {
+  const { pageSize, maxPageSize } = core.settings.api
   const accepted = (c.req.header('accept') ?? '').split(',').map(item => item.trim())
   const asked = accepted.includes(mediaType)
   const offset = whole(c, 'offset') ?? 0
-  const limit = Math.min(Math.max(whole(c, 'limit') ?? (asked ? usual : most), 1), most)
+  const limit = Math.min(Math.max(whole(c, 'limit') ?? (asked ? pageSize : maxPageSize), 1), maxPageSize)
   const items = all.slice(offset, offset + limit).map(model)
   if (!asked) return c.json(items)
   const after = offset + limit

@@ -17,6 +17,8 @@ export interface SupervisorOptions {
   meet: { socket: string; routeApi: RouteApi }
   /** Milliseconds that a hub has to end. */
   grace: number
+  /** Ask the hub to stop its servers before it is ended for good. */
+  leaves?: boolean
   log: Log
 }
 
@@ -45,7 +47,7 @@ interface Candidate {
   config: string
 }
 
-export function superviseHub({ fork, meet, grace, log }: SupervisorOptions): Supervisor {
+export function superviseHub({ fork, meet, grace, leaves = false, log }: SupervisorOptions): Supervisor {
   /** Every hub process that has not ended. */
   const living = new Set<HubChild>()
   let current: HubChild | undefined
@@ -167,6 +169,8 @@ export function superviseHub({ fork, meet, grace, log }: SupervisorOptions): Sup
 
     async close() {
       closing = true
+      const unsaid = (error: unknown) => log.warn('the hub could not take its leave', { error: messageOf(error) })
+      if (leaves) await current?.ask({ do: 'leave' }).catch(unsaid)
       const ways = [...living].map(async child => {
         await child.stop(grace)
         // One that has not even loaded its config yet does not listen to signals.

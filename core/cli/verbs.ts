@@ -37,7 +37,13 @@ export async function start(asked: Asked, main: string): Promise<number> {
   const ending = untilTold({ log, grace: grace + frontGrace, last: () => hub?.kill(), lenient: true })
   const up = async () => {
     const routeApi = { at: { socket: places.routes }, token: await newToken(places) }
-    hub = superviseHub({ fork: () => forkHub(main, file), meet: { socket: places.hub, routeApi }, grace: grace + killAfter, log })
+    hub = superviseHub({
+      fork: () => forkHub(main, file),
+      meet: { socket: places.hub, routeApi },
+      grace: grace + killAfter,
+      leaves: settings.servers.stopOnExit,
+      log,
+    })
     await hub.prepare()
     opened.push(await openFront(loaded, { hub: { socket: places.hub }, routeApi, log }))
     await hub.start()
@@ -105,6 +111,7 @@ export async function hub(asked: Asked): Promise<number> {
       log,
     )
     await ending.told
+    await hub.leave()
   } catch (error) {
     if (!ending.signal.aborted) throw error
   } finally {

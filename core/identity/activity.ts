@@ -15,8 +15,8 @@ export interface Activity {
 /** By what it was done: `user`, `server lab`, `token 17`; milliseconds. */
 type Noted = ReadonlyMap<string, number>
 
-/** Activity in memory, ahead of what the records say. */
-export function createActivity(store: Store): Activity {
+/** Activity in memory, ahead of what the records say. What came within `resolution` milliseconds of the last time is not noted. */
+export function createActivity(store: Store, resolution = 0): Activity {
   const pending = new Map<string, Noted>()
 
   const written = (record: UserRecord | undefined, key: string): string | null | undefined => {
@@ -35,7 +35,10 @@ export function createActivity(store: Store): Activity {
   return {
     note(id, at, { server, token }) {
       const key = server !== undefined ? `server ${server}` : token !== undefined ? `token ${token}` : 'user'
-      const time = Math.max(Math.min(at.getTime(), Date.now()), known(id, key))
+      const last = known(id, key)
+      const time = Math.max(Math.min(at.getTime(), Date.now()), last)
+      const isAhead = Date.parse(written(store.byId.get(id), key) ?? '') > Date.now()
+      if (time - last < resolution && !isAhead) return
       // A copy, so that `flush` can tell whether something was noted while it wrote.
       if (!Number.isNaN(time)) pending.set(id, new Map(pending.get(id)).set(key, time))
     },

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import { nearest } from '../config/nearest.ts'
 import type { ConfigIssue } from '../config/options.ts'
 import type { Settings } from '../config/schema.ts'
@@ -67,7 +68,7 @@ export const defaultRoles: ReadonlyMap<string, Role> = new Map(
   }),
 )
 
-type Given = Pick<Settings, 'roles' | 'scopes'>
+type Given = Pick<Settings, 'roles' | 'scopes'> & Partial<Pick<Settings, 'groups'>>
 
 /**
  * Names in the config mean the user who had the name when the hub first read it there: whoever is renamed keeps the role, and
@@ -153,7 +154,10 @@ export function createRoles({
     isScope: scope => isScope(scope, custom),
     expand: (scopes, holder) => expand(scopes, holder, custom),
     async bind(log) {
-      const members = new Set(settings.roles.flatMap(({ users }) => users.map(spelled)))
+      const declared = Object.entries(settings.groups ?? {})
+      const members = new Set(
+        [...settings.roles, ...declared.map(([, group]) => group)].flatMap(({ users }) => users.map(spelled)),
+      )
       const named = new Set([
         ...members,
         ...settings.roles.flatMap(({ scopes = [] }) => scopes.flatMap(one => userIn(one)?.name ?? [])),
@@ -176,9 +180,16 @@ export function createRoles({
       await store.hub.update(draft => {
         draft.named = [...named].flatMap(name => (known.has(name) ? [{ name, id: known.get(name)! }] : []))
       })
-      const groups = new Set(settings.roles.flatMap(({ groups }) => groups))
+      const groups = new Set([...settings.roles.flatMap(({ groups }) => groups), ...declared.map(([name]) => name)])
       const missing = [...groups].filter(name => !users.groups.get(name))
       if (missing.length > 0) await users.groups.create(missing)
+      for (const [name, group] of declared) {
+        const ids = group.users.flatMap(typed => users.byId(known.get(spelled(typed)) ?? '')?.id ?? [])
+        if (ids.some(id => !users.groups.get(name)?.users.includes(id))) await users.groups.add(name, ids)
+        const { properties } = group
+        if (properties && !isDeepStrictEqual(users.groups.get(name)?.properties, properties))
+          await users.groups.setProperties(name, properties)
+      }
       byUser = undefined
     },
   }

@@ -52,8 +52,19 @@ export interface Users {
   flush(): Promise<void>
 }
 
-export function createUsers({ store, audit = unrecorded }: { store: Store; audit?: Audit }): Users {
-  const activity = createActivity(store)
+/** `resolution`: see createActivity. `isName` is the config's say on names beyond what can be a name at all. */
+export function createUsers({
+  store,
+  audit = unrecorded,
+  resolution = 0,
+  isName = () => true,
+}: {
+  store: Store
+  audit?: Audit
+  resolution?: number
+  isName?: (name: string) => boolean
+}): Users {
+  const activity = createActivity(store, resolution)
   const groups = createGroups(store, audit)
   /** Names and slugs of users that are being written down. */
   const taken = new Set<string>()
@@ -61,7 +72,7 @@ export function createUsers({ store, audit = unrecorded }: { store: Store; audit
   for (const { number } of store.byId.values()) last = Math.max(last, number)
 
   const checkName = (name: string) => {
-    if (name !== name.trim() || normalizeUsername(name) === undefined)
+    if (name !== name.trim() || normalizeUsername(name) === undefined || !isName(name))
       throw new HubError('invalid', `${JSON.stringify(name.slice(0, 64))} cannot be the name of a user.`)
     if (store.byName.has(name) || taken.has(`name ${name}`)) throw new HubError('conflict', `There is a user ${name} already.`)
   }

@@ -1,3 +1,4 @@
+import type { Settings } from '../config/schema.ts'
 import { call } from '../hooks.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Log, Plugin, Route } from '../plugin.ts'
@@ -18,13 +19,20 @@ export interface Routes {
   repair(wanted: ReadonlyMap<string, Route>, kept: (path: string) => boolean): Promise<void>
 }
 
-/** `services`: the routes of the config's services, which stay what they are for the life of the hub. */
+/** The routes that the config names: they are the hub's, like those of services. */
+export const extraRoutes = ({ extraRoutes }: Pick<Settings, 'extraRoutes'>): [string, Route][] =>
+  Object.entries(extraRoutes).map(([path, url]) => [
+    path,
+    { path, target: new URL(url).origin, data: { jupyterhub: true, extra: path } },
+  ])
+
+/** `fixed`: the routes of the config, its services' and others, which stay what they are for the life of the hub. */
 export function createRoutes(
   { name, proxy }: Plugin,
   log: Log,
   metrics: Metrics,
   closing: AbortSignal,
-  services: ReadonlyMap<string, Route> = new Map(),
+  fixed: ReadonlyMap<string, Route> = new Map(),
 ): Routes {
   const ask = <T>(hook: string, run: Parameters<typeof call<T>>[1]) =>
     call({ plugin: name, hook }, run, { log, signal: closing, deadline })
@@ -43,7 +51,9 @@ export function createRoutes(
     const end = metrics.proxyPoll.startTimer()
     const routes = await ask('proxy.list', ctx => proxy!.list(ctx))
     end()
-    return routes.filter(route => route.data.jupyterhub === true && [route.data.user, route.data.service].some(isText))
+    return routes.filter(
+      route => route.data.jupyterhub === true && [route.data.user, route.data.service, route.data.extra].some(isText),
+    )
   }
 
   const routes: Routes = {
@@ -51,7 +61,7 @@ export function createRoutes(
     remove: path => timed(metrics.proxyRemove, () => ask('proxy.remove', ctx => proxy!.remove(path, ctx))),
     active: async () => new Map((await list()).map(route => [route.path, route.active])),
     async repair(servers, kept) {
-      const wanted = new Map([...services, ...servers])
+      const wanted = new Map([...fixed, ...servers])
       const end = metrics.checkRoutes.startTimer()
       const present = new Map((await list()).map(route => [route.path, route]))
       for (const path of present.keys()) if (!wanted.has(path) && !kept(path)) await routes.remove(path)

@@ -4,9 +4,6 @@ import { labels, serverName, serverPath } from '../names.ts'
 import type { Choices, Profile, ServerSpec, Spawn, User } from '../plugin.ts'
 import { environment } from './environment.ts'
 
-/** The port that stock notebook images listen on, whatever they are told. */
-const notebookPort = 8888
-
 /** The first draft of a server: what the profile says and what JupyterHub's protocol needs. Networks, mounts and hooks come on top. */
 export function draftOf(options: {
   hub: { id: string; base: string; url: URL | undefined; address: string }
@@ -16,9 +13,10 @@ export function draftOf(options: {
   choices: Choices
   generation: string
   token: string
+  servers: Settings['servers']
 }): Spawn {
-  const { hub, user, server, profile, choices, generation, token } = options
-  const port = notebookPort
+  const { hub, user, server, profile, choices, generation, token, servers } = options
+  const { port } = servers
   const draft: ServerSpec = {
     hub: hub.id,
     user,
@@ -28,7 +26,7 @@ export function draftOf(options: {
     labels: labels(hub.id, user, server, generation),
     ...(profile.image !== undefined && { image: profile.image }),
     ...(profile.command && { command: [...profile.command] }),
-    ...environment({ base: hub.base, url: hub.url, hub: hub.address, user, server, port, profile, token }),
+    ...environment({ base: hub.base, url: hub.url, hub: hub.address, user, server, port, profile, token, servers }),
     port,
     path: serverPath(hub.base, user.name, server),
     ...(profile.cpus !== undefined && { cpus: profile.cpus }),

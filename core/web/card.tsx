@@ -3,6 +3,7 @@ import type { Caller } from '../plugin.ts'
 import type { Server } from '../servers/server.ts'
 import { serverPage } from './address.ts'
 import { Ago, Hidden } from './layout.tsx'
+import { asksFirst } from './options-form.ts'
 
 /** One server: how it is, and what can be done with it now by forms and links. */
 export function ServerCard({ core, caller, server, xsrf }: { core: Core; caller: Caller; server: Server; xsrf: string }) {
@@ -60,7 +61,7 @@ export function Actions(props: { core: Core; caller: Caller; server: Server; xsr
   const may = (scope: string) => caller.allows(scope, { user: at.user, server: at.name })
   const label = serverLabel(server, caller)
   const start = serverPage(core, 'spawn', at)
-  const several = core.servers.profiles(server.owner).length !== 1
+  const several = asksFirst(core, server.owner)
   const { state } = server
   return (
     <div class="actions">

@@ -8,6 +8,7 @@ import { publicHost, serverPage } from './address.ts'
 import type { PageContext } from './environment.ts'
 import { Alert, Hidden, page } from './layout.tsx'
 import { safeNext } from './next.ts'
+import { asksFirst, ownForm, readOptions } from './options-form.ts'
 import { type Target, target } from './rights.ts'
 
 /**
@@ -21,8 +22,7 @@ export const showStart = (core: Core) =>
     if (found.server?.ready) return c.redirect(next ?? found.server.path)
     if (found.server && found.server.pending !== null) return c.redirect(pendingPage(core, found, next))
     const options = queryOptions(c)
-    if (Object.keys(options).length === 0 && core.servers.profiles(found.owner).length !== 1)
-      return startPage(core, c, found, { next })
+    if (Object.keys(options).length === 0 && asksFirst(core, found.owner)) return startPage(core, c, found, { next })
     const userOptions = Object.keys(options).length > 0 ? options : undefined
     return begin(core, c, found, { profile: options.profile, displayName: c.req.query('display_name'), userOptions }, next)
   }
@@ -34,7 +34,9 @@ export const start = (core: Core) =>
     const next = safeNext(c.req.query('next') ?? fields.get('next'), publicHost(core, c))
     const found = target(core, c, ['start:servers'])
     if (found.server?.ready) return c.redirect(next ?? found.server.path, 303)
-    return begin(core, c, found, { profile: fields.get('profile') ?? undefined }, next)
+    const profile = fields.get('profile') ?? undefined
+    const options = await readOptions(core, fields, found.owner)
+    return begin(core, c, found, { profile, ...(options && { userOptions: { ...options, ...(profile && { profile }) } }) }, next)
   }
 
 /** Start, then on to the progress page. What refuses the start is said on the start page, with what was chosen. */
@@ -76,17 +78,23 @@ interface Shown {
   status?: ContentfulStatusCode
 }
 
-function startPage(core: Core, c: PageContext, { owner, name, server }: Target, { next, chosen, refusal, status = 200 }: Shown) {
+async function startPage(
+  core: Core,
+  c: PageContext,
+  { owner, name, server }: Target,
+  { next, chosen, refusal, status = 200 }: Shown,
+) {
   const profiles = core.servers.profiles(owner)
   const preferred =
     [chosen, server?.record.profile].find(wish => profiles.some(profile => profile.name === wish)) ?? profiles[0]?.name
   const visitor = c.get('visitor') as UserRecord
   const own = owner.id === visitor.id
   const label = server?.record.displayName ?? (name || (own ? 'your server' : `${owner.name}’s server`))
+  const form = await ownForm(core, owner)
   return page(
     core,
     c,
-    { title: `Start ${label}`, status },
+    { title: `Start ${label}`, status, announce: 'start' },
     <section class="narrow panel">
       <h1>Start {label}</h1>
       {!own && (
@@ -117,6 +125,7 @@ function startPage(core: Core, c: PageContext, { owner, name, server }: Target, 
               </label>
             ))}
           </fieldset>
+          {form && <fieldset class="own">{form}</fieldset>}
           <div class="actions">
             <button class="primary" type="submit">
               Start

@@ -1,6 +1,7 @@
 import type { Core } from '../core.ts'
-import { milliseconds } from '../duration.ts'
+import { milliseconds, spoken } from '../duration.ts'
 import { HubError } from '../errors.ts'
+import { tokenLifetime } from '../identity/lifetime.ts'
 import { demand } from '../rights.ts'
 import type { TokenRecord, UserRecord } from '../store/records.ts'
 import type { PageContext } from './environment.ts'
@@ -27,7 +28,7 @@ export const createToken = (core: Core) =>
       kind: 'api',
       note: note || 'Made on the tokens page',
       scopes: [...preset.scopes],
-      expires: expiry[0] === '' ? null : milliseconds(expiry[0]),
+      expires: tokenLifetime(core.settings, expiry[0] === '' ? null : milliseconds(expiry[0])),
     })
     core.log.info('token made', { user: visitor.name, scopes: preset.scopes, expires: expiry[1] })
     return tokensPage(core, c, secret)
@@ -70,6 +71,11 @@ function tokensPage(core: Core, c: PageContext, secret?: string) {
   const visitor = core.users.byId((c.get('visitor') as UserRecord).id)
   const xsrf = core.xsrf.token(c)
   const action = `${core.base}hub/token`
+  const { longest, lifetime } = core.settings.tokens
+  const fits = ([value]: (typeof expiries)[number]) => longest === undefined || (value !== '' && milliseconds(value) <= longest)
+  const offered = [...expiries.filter(fits), ...(longest === undefined ? [] : [['', `The longest: ${spoken(longest)}`] as const])]
+  const usual = offered.find(([value]) => value !== '' && milliseconds(value) === lifetime)?.[0]
+  const chosen = usual ?? offered.find(([value]) => value === '30d')?.[0] ?? ''
   const now = Date.now()
   const valid = (visitor?.tokens ?? []).filter(({ expires }) => expires === null || Date.parse(expires) > now)
   const own = valid.filter(({ kind }) => kind === 'api')
@@ -116,8 +122,8 @@ function tokensPage(core: Core, c: PageContext, secret?: string) {
         <label>
           Valid for
           <select name="expires">
-            {expiries.map(([value, label]) => (
-              <option value={value} selected={value === '30d'}>
+            {offered.map(([value, label]) => (
+              <option value={value} selected={value === chosen}>
                 {label}
               </option>
             ))}
