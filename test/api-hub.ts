@@ -23,7 +23,7 @@ import { openStore } from '../core/store/store.ts'
 import { dummy } from '../plugins/dummy/index.ts'
 
 /** Servers that are no more than an HTTP server each. A start or stop waits while its gate is shut. */
-function engine(t: TestContext) {
+export function engine(t: TestContext) {
   const made = new Map<string, { http: HttpServer; spec: ServerSpec; status: Status }>()
   const gates = { start: Promise.resolve(), stop: Promise.resolve() }
   let refusal: Error | undefined

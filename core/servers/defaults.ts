@@ -1,8 +1,8 @@
 import type { z } from 'zod'
 import type { Settings } from '../config/schema.ts'
 import { amounts, type PerServer, texts } from '../config/server.ts'
-import { HubError } from '../errors.ts'
 import type { Profile, User } from '../plugin.ts'
+import { failure } from './cause.ts'
 
 /**
  * A profile with what the config says of all servers, for this user's server: values as they are, functions by what they say
@@ -20,10 +20,11 @@ export async function completed(
     if (typeof given !== 'function') return given
     const { data, error } = schema.safeParse(await given(user, server))
     if (!error) return data
-    throw new HubError(
-      'failed',
-      `servers.${key} in hub.config.ts says something for ${user.name} that it must not: ${error.issues[0]?.message}. Please tell your administrator.`,
-    )
+    throw failure({
+      code: 'internal',
+      message: `servers.${key} in hub.config.ts says something for ${user.name} that it must not: ${error.issues[0]?.message}.`,
+      hint: 'Please tell your administrator.',
+    })
   }
   type Amount = 'cpus' | 'cpuGuarantee' | 'memory' | 'memoryGuarantee'
   const amount = async (key: Amount, schema: z.ZodType<number>) => {
