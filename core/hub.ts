@@ -79,7 +79,7 @@ export function createHub({ settings, plugins, dataFolder }: LoadedConfig, { log
     const address = `http://${settings.hub.host ?? reach.host}:${settings.hub.port}`
     const hub = { id: store.hub.data.id, base, url, address }
 
-    const stager = createStager([...draft(settings.networks, settings.mounts), ...plugins], settings.timeouts.hook, metrics)
+    const stager = createStager([...draft(settings), ...plugins], settings.timeouts.hook, metrics)
     const identity = createIdentity({ store, settings, base, url, stager, audit, log, closing })
     closers.push(() => identity.users.flush())
     await identity.settle()

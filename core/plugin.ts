@@ -200,11 +200,18 @@ export type Hooks = {
 // ---------------------------------------------------------------------------------------------------------------------
 // A server
 
-/** What a user may start. The admin writes these; users only choose among them. */
+/**
+ * What a user may start, as it is for this user: with the overrides that concern them, in a `Spawn` also with what they chose. The
+ * admin writes profiles; users only choose among them.
+ */
 export interface Profile {
   readonly name: string
   readonly label: string
   readonly description?: string
+  /** Who may use it; left out: everybody. */
+  readonly groups?: readonly string[]
+  /** What the user may choose within it. */
+  readonly choices?: readonly Choice[]
   /** A container image; left out where the spawner needs none. */
   readonly image?: string
   /** Replaces the image's CMD, never its ENTRYPOINT. */
@@ -216,18 +223,87 @@ export interface Profile {
   readonly memory?: number
   /** Bytes. */
   readonly memoryGuarantee?: number
+  readonly resources?: Readonly<Record<string, number>>
+  /** Bytes. */
+  readonly shm?: number
+  readonly pids?: number
+  readonly ulimits?: Readonly<Record<string, number | { readonly soft: number; readonly hard: number }>>
+  /** Beside those of the whole hub. */
+  readonly mounts?: readonly (Plugin & { mount: Mount })[]
+  /** Beside those of the whole hub. */
+  readonly networks?: readonly (Plugin & { network: Network })[]
   readonly placement?: Placement
+  readonly log?: LogDriver
+  readonly configs?: readonly FileSpec[]
+  readonly secrets?: readonly FileSpec[]
+  /** `1000:100` */
+  readonly runAs?: string
+  readonly supplementaryGroups?: readonly string[]
+  readonly workdir?: string
+  /** Milliseconds. */
+  readonly stopGrace?: number
+  readonly healthCheck?: HealthCheck
+  readonly restart?: Restart
   /** The page a server opens with, such as `/lab`. */
   readonly defaultUrl?: string
   /** The folder a server starts in. */
   readonly rootDir?: string
-  /** Who may use it; left out: everybody. */
-  readonly groups?: readonly string[]
+}
+
+/** One thing to choose within a profile: one of a list, or a text that a pattern matches. */
+export interface Choice {
+  readonly name: string
+  readonly label: string
+  readonly description?: string
+  /** The name of an option, or a text. */
+  readonly default: string
+  readonly options?: readonly { readonly name: string; readonly label: string; readonly description?: string }[]
+  /** Where there is no list. The whole text has to match. */
+  readonly pattern?: RegExp
 }
 
 export interface Placement {
   /** Swarm's words: `node.labels.gpu==true`. All must hold. */
   readonly constraints?: readonly string[]
+  /** Spread over the values of these, the first first: `node.labels.rack`. */
+  readonly spread?: readonly string[]
+  /** `linux/amd64`; one of them must fit. */
+  readonly platforms?: readonly string[]
+}
+
+export interface LogDriver {
+  readonly driver: string
+  readonly options: Readonly<Record<string, string>>
+}
+
+/** A config or a secret that is on the engine already, as a file in the container. */
+export interface FileSpec {
+  readonly name: string
+  readonly target?: string
+  readonly uid: number
+  readonly gid: number
+  readonly mode: number
+}
+
+/** `image`: as the image says. */
+export type HealthCheck =
+  | 'image'
+  | {
+      readonly command: readonly string[]
+      /** Milliseconds, as are the others. */
+      readonly every: number
+      readonly deadline: number
+      readonly retries: number
+      readonly startPeriod: number
+    }
+
+/** How often the engine starts again what has failed. */
+export interface Restart {
+  readonly attempts: number
+  /** Milliseconds between two. */
+  readonly delay: number
+  /** Milliseconds within which the attempts are counted. */
+  readonly window: number
 }
 
 /** All that a spawner needs to know to create one server. Built by the core, changed by `before:spawn`, checked once more, then fixed. */
@@ -254,12 +330,33 @@ export interface ServerSpec {
   readonly path: string
   cpus?: number
   cpuGuarantee?: number
+  /** Bytes. */
   memory?: number
+  /** Bytes. */
   memoryGuarantee?: number
+  /** Generic resources by their kind. */
+  resources?: Readonly<Record<string, number>>
+  /** The size of /dev/shm, bytes. */
+  shm?: number
+  pids?: number
+  ulimits?: Readonly<Record<string, number | { readonly soft: number; readonly hard: number }>>
   placement?: Placement
   mounts: MountSpec[]
   /** Names or ids of networks. */
   networks: string[]
+  log?: LogDriver
+  /** Configs of the engine that the profile names, as files. */
+  configs: FileSpec[]
+  /** Secrets of the engine that the profile names, as files; `secrets` are those of this one server. */
+  secretFiles: FileSpec[]
+  /** Whom the container runs as: `1000:100`. */
+  runAs?: string
+  supplementaryGroups?: readonly string[]
+  workdir?: string
+  /** Milliseconds. */
+  stopGrace?: number
+  healthCheck?: HealthCheck
+  restart?: Restart
 }
 
 export interface MountSpec {

@@ -218,6 +218,62 @@ test('api servers: the options choose a profile, in both forms; what is on no li
   assert.deepEqual(await start('{"__proto__":{"profile":"large"}}'), ['small', {}, 'Big one'])
 })
 
+test('api servers: choices come from closed lists by form and API alike; nothing else reaches the engine', async t => {
+  const hub = await apiHub(t, {
+    profiles: [
+      {
+        name: 'lab',
+        label: 'Lab',
+        image: 'lab:1',
+        choices: [
+          {
+            name: 'size',
+            label: 'Size',
+            options: [
+              { name: 's', label: 'S', cpus: 1 },
+              { name: 'l', label: 'L', cpus: 4, env: { SIZE: 'l' } },
+            ],
+          },
+          { name: 'dataset', label: 'Data set', pattern: /[a-z]{1,8}/, env: 'DATASET' },
+        ],
+      },
+    ],
+  })
+  const token = await hub.person('alice')
+  const start = async (body: unknown) => {
+    const { status } = await hub.send('POST', '/users/alice/server', { token, body })
+    const [made] = [...hub.made.values()].map(({ spec }) => [spec.image, spec.cpus, spec.env.SIZE, spec.env.DATASET])
+    if (status === 201) await hub.send('DELETE', '/users/alice/server', { token })
+    return status === 201 ? made : status
+  }
+  assert.deepEqual(await start({ size: 'l', dataset: 'abc' }), ['lab:1', 4, 'l', 'abc'])
+  assert.deepEqual(await start(undefined), ['lab:1', 4, 'l', 'abc'], 'as the last time')
+  assert.deepEqual(await start({ profile: 'lab', size: 's' }), ['lab:1', 1, undefined, undefined])
+  const deep = `${'{"a":'.repeat(100_000)}1${'}'.repeat(100_000)}`
+  for (const body of [
+    { size: 'xl' },
+    { size: ['l'] },
+    { dataset: 'ABC' },
+    { dataset: 'a\nb' },
+    { image: 'evil/x' },
+    { size: 'l', mounts: [{ type: 'bind', source: '/', target: '/host' }] },
+    { networks: ['host'] },
+    { privileged: true },
+    { runAs: 'root' },
+    { user: 'root' },
+    { command: ['sh'] },
+    { labels: { 'org.swarmhub.user': 'bob' } },
+    { placement: { constraints: [] } },
+    { container_spec: { user: 'root' } },
+    '{"__proto__": {"size": "l"}, "constructor": "x"}',
+    deep,
+    `{"user_options": ${deep}}`,
+  ])
+    assert.equal(await start(body), 400, JSON.stringify(body).slice(0, 100))
+  assert.equal(await start({ dataset: 'x'.repeat(10 * 2 ** 20) }), 413)
+  assert.equal(hub.made.size, 0)
+})
+
 test('api servers: a named server can be made, described and removed without ever running', async t => {
   const hub = await apiHub(t, { profiles })
   const token = await hub.person('alice')

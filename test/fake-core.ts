@@ -10,7 +10,8 @@ import { silent } from '../core/log.ts'
 import { createMetrics } from '../core/metrics.ts'
 import { normalizeUsername, serverPath, slug } from '../core/names.ts'
 import type { AuthorizeResult } from '../core/oauth/provider.ts'
-import type { Caller, Cause, Plugin, Profile, ScopeTarget } from '../core/plugin.ts'
+import type { Caller, Cause, Plugin, ScopeTarget } from '../core/plugin.ts'
+import { compose, profilesFor } from '../core/servers/profiles.ts'
 import type { Server, StartEvent, StartRequest } from '../core/servers/server.ts'
 import { createServices } from '../core/services/services.ts'
 import { emptyServer, type ServerRecord, type TokenRecord, type UserRecord } from '../core/store/records.ts'
@@ -57,7 +58,7 @@ export function fakeCore(
   options: {
     base?: string
     url?: string
-    profiles?: Profile[]
+    profiles?: Config['profiles']
     plugins?: Plugin[]
     methods?: Core['logins']['methods']
     branding?: { name?: string; logo?: string }
@@ -326,8 +327,11 @@ export function fakeCore(
       *active() {
         for (const some of servers.values()) for (const server of some.values()) if (server.state !== 'stopped') yield server
       },
-      profiles: owner =>
-        settings.profiles.filter(profile => !profile.groups || profile.groups.some(group => view(owner).groups.includes(group))),
+      profiles: owner => profilesFor(settings, view(owner)),
+      choose: (owner, _, request) => {
+        const { profile, choices } = compose(settings, view(owner), request.profile, request.choices ?? {})
+        return { profile: profile.name, choices }
+      },
       async start(owner, name, request: StartRequest) {
         calls.push(['start', owner.name, name, request])
         if (request.profile !== undefined && !core.servers.profiles(owner).some(profile => profile.name === request.profile))

@@ -52,6 +52,8 @@ test('Debian’s jupyterhub-singleuser is found, runs, starts a kernel, and leav
     path: '/user/alice/',
     mounts: [],
     networks: [],
+    configs: [],
+    secretFiles: [],
   }
   t.after(async () => {
     for (const { handle } of await spawner.list(context())) await spawner.stop(handle, context())

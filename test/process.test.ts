@@ -73,6 +73,8 @@ function specFor(name: string, more: Partial<ServerSpec> = {}): ServerSpec {
     path: `/user/${name}/`,
     mounts: [],
     networks: [],
+    configs: [],
+    secretFiles: [],
     ...more,
   }
 }

@@ -36,7 +36,7 @@ function engine() {
   const calls: string[] = []
   const watchers = new Set<(handle: Handle) => void>()
   const behaviour = {
-    /** What a new server does: what it says of itself, in order; the last one stays. */
+    /** What a new server says of itself, in order; then that it runs, unless it is gone. */
     says: [] as Status[],
     answers: true,
     start: async (): Promise<void> => {},
@@ -58,7 +58,11 @@ function engine() {
         if (behaviour.answers) await new Promise<void>(resolve => http.listen(0, '127.0.0.1', resolve))
         const target = `http://127.0.0.1:${behaviour.answers ? (http.address() as AddressInfo).port : 1}`
         const handle = { generation: spec.generation }
-        const [first, ...rest] = [...behaviour.says, { state: 'running', target, node: 'node1' } as Status]
+        const isOver = behaviour.says.at(-1)?.state === 'gone'
+        const [first, ...rest]: Status[] = [
+          ...behaviour.says,
+          ...(isOver ? [] : [{ state: 'running', target, node: 'node1' } as const]),
+        ]
         const server: Made = { spec, handle, http, status: first! }
         made.set(spec.generation, server)
         if (behaviour.losesAnswer) throw new HubError('timeout', 'The engine took too long.')
@@ -113,6 +117,9 @@ interface Given {
 /** A hub's servers on a real store, with an engine that stays when the hub is "restarted". */
 async function hubWith(t: TestContext, { hooks = {}, timeouts = {}, limits = {}, profiles }: Given = {}) {
   const folder = await mkdtemp(join(tmpdir(), 'servers-'))
+  // In a hub its listeners keep the process alive; what waits in a life does not.
+  const alive = setInterval(() => {}, 60_000)
+  t.after(() => clearInterval(alive))
   const running = engine()
   const table = new Map<string, Route>()
   const proxy: Plugin = {
@@ -160,7 +167,7 @@ async function hubWith(t: TestContext, { hooks = {}, timeouts = {}, limits = {},
       tokens,
       spawner: running.plugin,
       routes: createRoutes(proxy, silent, metrics, control.signal),
-      stager: createStager([...draft([], []), ...plugins], settings.timeouts.hook, metrics),
+      stager: createStager([...draft(settings), ...plugins], settings.timeouts.hook, metrics),
       metrics,
       audit: unrecorded,
       log: silent,
@@ -361,6 +368,53 @@ test('a start is cancelled at any point: what was made is taken down, no failure
   }
 })
 
+test('what a hook puts into a draft is checked once more: no folder of a node that the config does not allow, no network of the host', async t => {
+  const bad: [RegExp, (draft: ServerSpec) => void][] = [
+    [/limits\.binds/, draft => draft.mounts.push({ type: 'bind', source: '/etc', target: '/mnt' })],
+    [/limits\.binds/, draft => draft.mounts.push({ type: 'bind', source: '/srv/courses-other', target: '/mnt' })],
+    [/valid source/, draft => draft.mounts.push({ type: 'bind', source: '/srv/courses/./../x', target: '/mnt' })],
+    [/valid source/, draft => draft.mounts.push({ type: 'bind', source: '/srv/courses/..', target: '/mnt' })],
+    [/may join the network host/, draft => draft.networks.push('host')],
+    [/no place for a file/, draft => draft.configs.push({ name: 'c', target: '/etc/../x', uid: 0, gid: 0, mode: 0o444 })],
+    [/changed the label/, draft => (draft.labels['org.swarmhub.user'] = 'bob')],
+  ]
+  let change = (_: ServerSpec) => {}
+  const { begin, calls, only } = await hubWith(t, {
+    hooks: { careless: { 'before:spawn': ({ draft }) => change(draft) } },
+    limits: { binds: ['/srv/courses'] },
+  })
+  const { users, servers } = await begin()
+  const alice = await users.create('alice')
+  for (const [words, wrong] of bad) {
+    change = wrong
+    const server = await servers.start(alice, '', {}, undefined)
+    await server.settled()
+    assert.match(server.failure?.cause.message ?? '', words)
+    assert.ok(!calls.includes('start'))
+  }
+  change = draft => void draft.mounts.push({ type: 'bind', source: '/srv/courses/physics', target: '/mnt' })
+  await (await servers.start(alice, '', {}, undefined)).settled()
+  assert.equal(only().spec.mounts[0]?.source, '/srv/courses/physics')
+})
+
+test('a server that the engine starts again has no route until it runs at its new address', async t => {
+  const { begin, only, table, calls } = await hubWith(t)
+  const { users, servers } = await begin()
+  const alice = await users.create('alice')
+  await (await servers.start(alice, '', {}, undefined)).settled()
+  const running = only().status
+  only().status = { state: 'starting', step: 'starting', message: 'Starting again' }
+  calls.length = 0
+  await servers.look()
+  assert.equal(table.size, 0)
+  assert.deepEqual(calls, ['no route to /user/alice/'])
+  assert.equal(servers.get(users.get('alice')!, '')?.ready, false)
+  only().status = { state: 'running', target: 'http://127.0.0.2:9' }
+  await servers.look()
+  assert.equal(table.get('/user/alice/')?.target, 'http://127.0.0.2:9')
+  only().status = running
+})
+
 test('two starts at once are one', async t => {
   const { begin, made, calls } = await hubWith(t)
   const { users, servers } = await begin()
@@ -487,7 +541,9 @@ test('after a kill between the intent and the engine the start has failed cleanl
   first.end()
   assert.equal(record.servers[0]?.intent, 'running')
   assert.equal(record.servers[0]?.handle, null)
-  await sleep(150)
+  await until('the engine has made it', () => made.size === 1)
+  // A killed hub writes nothing any more; this one has to be over.
+  await first.servers.get(first.users.get('alice')!, '')!.settled()
   const second = await begin()
   await second.servers.look()
   const server = second.servers.get(second.users.get('alice')!, '')!

@@ -19,15 +19,6 @@ test('each setting refuses what it cannot be, with its name', async t => {
     ["groups: { a: { users: ['x/y'] } }", "groups.a.users[0]: can be nobody's name"],
     ["groups: { '': {} }", 'groups'],
     ['groups: { a: { properties: { f() {} } } }', 'groups.a.properties'],
-    ["servers: { env: { 'A-B': 'x' } }", 'servers.env.A-B: expected the name of an environment variable'],
-    ['servers: { env: { A: 1 } }', 'servers.env.A: expected'],
-    ['servers: { command: [] }', 'servers.command: '],
-    ["servers: { defaultUrl: 'lab' }", 'servers.defaultUrl: expected'],
-    ['servers: { rootDir: 1 }', 'servers.rootDir: expected'],
-    ['servers: { cpus: 0 }', 'servers.cpus: expected'],
-    ["servers: { cpuGuarantee: 'x' }", 'servers.cpuGuarantee: expected'],
-    ["servers: { memory: 'much' }", 'servers.memory: expected a size'],
-    ["servers: { memoryGuarantee: 'much' }", 'servers.memoryGuarantee: expected a size'],
     ['servers: { port: 0 }', 'servers.port: expected'],
     ['servers: { debug: 1 }', 'servers.debug: expected'],
     ['servers: { userConfig: 1 }', 'servers.userConfig: expected'],
@@ -92,7 +83,6 @@ test('the defaults are what JupyterHub has, or what the table argues', async t =
   const { settings } = await load(t, 'export default defineConfig({ ...rest })')
   const { servers, tokens, cookies, api, activity, limits, timeouts, signIn, landing } = settings
   assert.deepEqual(servers, {
-    env: {},
     port: 8888,
     debug: false,
     userConfig: true,
@@ -104,7 +94,7 @@ test('the defaults are what JupyterHub has, or what the table argues', async t =
   assert.deepEqual([tokens, cookies], [{ requirePkce: false }, { hostPrefix: false }])
   assert.deepEqual(api, { pageSize: 50, maxPageSize: 200, openMetrics: false })
   assert.deepEqual(activity, { interval: 60_000, resolution: 30_000, window: 1_800_000 })
-  assert.deepEqual(limits, { namedServers: 5, starts: 100, servers: 0, retry: [30_000, 60_000], redirects: 4 })
+  assert.deepEqual(limits, { namedServers: 5, starts: 100, servers: 0, binds: [], retry: [30_000, 60_000], redirects: 4 })
   assert.deepEqual([timeouts.slow, timeouts.slowStop, timeouts.routes, timeouts.services], [10_000, undefined, 60_000, 60_000])
   assert.deepEqual([signIn, landing], [{ auto: false, refreshBeforeStart: false, refreshBeforeStop: false }, 'home'])
 })

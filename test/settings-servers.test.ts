@@ -1,81 +1,53 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { HubError } from '../core/errors.ts'
-import type { Authenticator, ServerSpec } from '../core/plugin.ts'
+import type { Authenticator } from '../core/plugin.ts'
 import { settingsHub } from './settings-hub.ts'
 
-test('what the config says of all servers is in each; a profile that says something itself wins', async t => {
+test('what the config says of all servers is in each', async t => {
   const hub = await settingsHub(t, {
-    servers: {
-      env: { A: 'all', B: (user, server) => `${user.name}/${server}`, C: async () => 'late' },
-      command: ['start'],
-      defaultUrl: user => `/lab?${user.name}`,
-      rootDir: '/srv',
-      cpus: 2,
-      cpuGuarantee: 0.5,
-      memory: user => (user.admin ? '8G' : '2G'),
-      memoryGuarantee: '512M',
-      port: 9999,
-      debug: true,
-      userConfig: false,
-      oauthScopes: ['read:servers!user'],
-    },
-    profiles: [
-      { name: 'usual', label: 'U' },
-      { name: 'own', label: 'O', env: { A: 'own' }, memory: '1G', memoryGuarantee: '1G', command: ['mine'], defaultUrl: '/tree' },
-    ],
+    servers: { port: 9999, debug: true, userConfig: false, oauthScopes: ['read:servers!user'] },
+    overrides: [{ env: { GREETING: user => `Hello ${user.name}` }, rootDir: '/srv' }],
   })
   const alice = await hub.api('alice')
-  const start = async (server: string, profile: string): Promise<ServerSpec> => {
-    assert.equal((await alice('POST', `/users/alice/servers/${server}`, { profile })).status, 201)
-    return [...hub.made.values()].at(-1)!.spec
-  }
-  const usual = await start('lab', 'usual')
-  assert.deepEqual([usual.env.A, usual.env.B, usual.env.C], ['all', 'alice/lab', 'late'])
-  assert.deepEqual([usual.command, usual.cpus, usual.cpuGuarantee], [['start'], 2, 0.5])
-  assert.deepEqual([usual.memory, usual.memoryGuarantee, usual.port], [2 * 2 ** 30, 2 ** 29, 9999])
-  assert.deepEqual([usual.env.MEM_LIMIT, usual.env.CPU_LIMIT], [String(2 * 2 ** 30), '2'])
-  assert.deepEqual([usual.env.JUPYTERHUB_DEFAULT_URL, usual.env.JUPYTERHUB_ROOT_DIR], ['/lab?alice', '/srv'])
-  assert.deepEqual([usual.env.JUPYTERHUB_DEBUG, usual.env.JUPYTERHUB_DISABLE_USER_CONFIG], ['1', '1'])
-  assert.equal(usual.env.JUPYTERHUB_OAUTH_CLIENT_ALLOWED_SCOPES, '["read:servers!user"]')
-  assert.match(usual.env.JUPYTERHUB_SERVICE_URL!, /:9999\//)
-  const own = await start('other', 'own')
-  assert.deepEqual([own.env.A, own.env.B, own.memory, own.command], ['own', 'alice/other', 2 ** 30, ['mine']])
-  assert.equal(own.env.JUPYTERHUB_DEFAULT_URL, '/tree')
+  assert.equal((await alice('POST', '/users/alice/server')).status, 201)
+  const { port, env } = [...hub.made.values()][0]!.spec
+  assert.deepEqual([port, env.GREETING, env.JUPYTERHUB_ROOT_DIR], [9999, 'Hello alice', '/srv'])
+  assert.deepEqual([env.JUPYTERHUB_DEBUG, env.JUPYTERHUB_DISABLE_USER_CONFIG], ['1', '1'])
+  assert.equal(env.JUPYTERHUB_OAUTH_CLIENT_ALLOWED_SCOPES, '["read:servers!user"]')
+  assert.match(env.JUPYTERHUB_SERVICE_URL!, /:9999\//)
 })
 
 test('nothing is said of servers unless the config does', async t => {
   const hub = await settingsHub(t)
   const alice = await hub.api('alice')
   await alice('POST', '/users/alice/server')
-  const { spec } = [...hub.made.values()][0]!
-  assert.deepEqual([spec.command, spec.cpus, spec.memory, spec.port], [undefined, undefined, undefined, 8888])
-  for (const name of ['DEFAULT_URL', 'ROOT_DIR', 'DEBUG', 'DISABLE_USER_CONFIG']) assert.ok(!(`JUPYTERHUB_${name}` in spec.env))
+  const { port, env } = [...hub.made.values()][0]!.spec
+  assert.equal(port, 8888)
+  assert.equal(env.JUPYTERHUB_OAUTH_CLIENT_ALLOWED_SCOPES, '[]')
+  for (const name of ['DEBUG', 'DISABLE_USER_CONFIG']) assert.ok(!(`JUPYTERHUB_${name}` in env))
 })
 
-test('a function that says what it must not, throws or hangs is a failed start, and the user is not told its words', async t => {
-  const says = new Map<string, () => unknown>([
-    ['wrong', () => 'much'],
-    ['broken', () => assert.fail('the password is 1234')],
-    ['hanging', () => new Promise(() => {})],
-  ])
+test('a form’s function that throws or hangs is a failed start, and the user is not told its words', async t => {
   const hub = await settingsHub(t, {
     timeouts: { hook: '200ms' },
-    servers: { memory: (_, server) => (says.get(server) ?? (() => '1G'))() as '1G' },
+    optionsForm: {
+      html: '',
+      apply({ how }) {
+        if (how === 'broken') throw new Error('the password is 1234')
+        if (how === 'hanging') return new Promise(() => {})
+      },
+    },
   })
   const alice = await hub.api('alice')
-  const failure = async (server: string) => {
-    const { status, json } = await alice('POST', `/users/alice/servers/${server}`)
+  const failure = async (how: string) => {
+    const { status, json } = await alice('POST', '/users/alice/server', { how })
     return `${status} ${json.message}`
   }
-  assert.match(
-    await failure('wrong'),
-    /^500 servers\.memory in hub\.config\.ts says something for alice that it must not: expected a size/,
-  )
   assert.match(await failure('broken'), /^500 Something went wrong/)
-  assert.match(await failure('hanging'), /^\d+ config \(servers\) did not finish within 0\.2 seconds/)
+  assert.match(await failure('hanging'), /^\d+ config \(optionsForm\.apply\) did not finish within 0\.2 seconds/)
   assert.equal(hub.made.size, 0)
-  assert.equal((await alice('POST', '/users/alice/servers/good')).status, 201)
+  assert.equal((await alice('POST', '/users/alice/server', { how: 'well' })).status, 201)
 })
 
 test('limits: named servers by user, when to come again, and how many at once', async t => {

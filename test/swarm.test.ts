@@ -173,7 +173,15 @@ test('exit codes are told in words: by force, out of memory, no such command', (
 // The service
 
 const parsed = (options = {}) => settings.parse(options)
-const found = { image: 'x@sha256:1', run: { Args: ['a'], init: true }, networks: ['net1'], publish: false, secret: undefined }
+const found = {
+  image: 'x@sha256:1',
+  run: { Args: ['a'], init: true },
+  networks: ['net1'],
+  publish: false,
+  configs: [],
+  secretFiles: [],
+  secret: undefined,
+}
 
 test('a service’s name is a DNS label of its own for every user and server', () => {
   const users = ['a', 'a-b', 'a_b', 'a.b', 'a@b', 'A', 'x'.repeat(200), `${'x'.repeat(199)}y`, '__proto__', 'é', '用户', '-']
@@ -219,7 +227,7 @@ test('the service of a server: no virtual address, no restart, no health check, 
   assert.deepEqual(template.Placement.Constraints, ['node.role==worker', 'node.labels.gpu==true'])
   assert.deepEqual(template.Resources, {
     Limits: { NanoCPUs: 1.5e9, MemoryBytes: 2 ** 30, Pids: 4096 },
-    Reservations: { NanoCPUs: 1e6 },
+    Reservations: { NanoCPUs: 1e6, GenericResources: [] },
   })
   assert.deepEqual(ContainerSpec.Mounts[0], {
     Type: 'volume',

@@ -126,7 +126,9 @@ test('multipart forms work, their files are left out', async () => {
   body.set('profile', 'notebook')
   body.set('file', new File(['x'], 'x.txt'))
   assert.equal((await alice.request('/hub/spawn', { method: 'POST', body })).status, 303)
-  assert.deepEqual(core.calls, [['start', 'alice', '', { profile: 'notebook' }]])
+  assert.deepEqual(core.calls, [
+    ['start', 'alice', '', { profile: 'notebook', choices: {}, userOptions: { profile: 'notebook' } }],
+  ])
   const broken = { method: 'POST', body: 'x', headers: { 'content-type': 'multipart/form-data; boundary=y' } }
   assert.equal((await alice.request('/hub/spawn', broken)).status, 400)
 })

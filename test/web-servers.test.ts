@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { mock, type TestContext, test } from 'node:test'
+import type { Config } from '../core/config/schema.ts'
 import { HubError } from '../core/errors.ts'
-import type { Profile } from '../core/plugin.ts'
 import { browse, type FakeCore, fakeCore } from './fake-core.ts'
 
-const two: Profile[] = [
+const two: Config['profiles'] = [
   { name: 'student', label: 'Student' },
   { name: 'teacher', label: 'Teacher', groups: ['teachers'] },
 ]
@@ -46,7 +46,7 @@ test('with one profile Start on the home page starts at once', async () => {
   const answer = await alice.post('/hub/spawn/alice')
   assert.equal(answer.status, 303)
   assert.equal(location(answer), '/hub/spawn-pending/alice')
-  assert.deepEqual(core.calls, [['start', 'alice', '', { profile: undefined }]])
+  assert.deepEqual(core.calls, [['start', 'alice', '', {}]])
 })
 
 test('another server is started, or its profile asked for; a bad name is refused', async () => {
@@ -84,6 +84,55 @@ test('a GET starts when there is nothing to choose, or when the query chooses', 
   assert.equal(location(await several.alice.get('/hub/spawn/alice/s?profile=teacher&opt-x=1')), '/hub/spawn-pending/alice/s')
   const userOptions = { profile: 'teacher', x: '1' }
   assert.deepEqual(several.core.calls, [['start', 'alice', 's', { profile: 'teacher', displayName: undefined, userOptions }]])
+})
+
+const choosing: Config['profiles'] = [
+  {
+    name: 'lab',
+    label: 'Lab',
+    choices: [
+      {
+        name: 'size',
+        label: 'Size',
+        options: [
+          { name: 'small', label: 'Small' },
+          { name: 'large', label: 'Large', description: 'On <request>' },
+          { name: 'staff', label: 'Staff', groups: ['teachers'] },
+        ],
+      },
+      { name: 'dataset', label: 'Data set', pattern: /[a-z]*/, env: 'DATASET' },
+    ],
+  },
+]
+
+test('the start page shows the choices of a profile, those of the last time selected; a link may select others', async () => {
+  const { core, alice } = hubOf({ profiles: choosing })
+  Object.assign(core.server('alice', '').record, { profile: 'lab', choices: { size: 'large', dataset: 'abc"d' } })
+  const page = await (await alice.get('/hub/spawn')).text()
+  assert.match(page, /<select id="lab\.size"/)
+  assert.match(page, /<option value="large" selected="">Large – On &lt;request&gt;/)
+  assert.doesNotMatch(page, /value="staff"/)
+  assert.match(page, /name="lab\.dataset"[^>]*value="abc&quot;d"/)
+  const linked = await (await alice.get('/hub/spawn?form&profile=lab&size=small')).text()
+  assert.match(linked, /<option value="small" selected="">/)
+  assert.doesNotMatch(linked, /<option value="large" selected="">/)
+  assert.deepEqual(core.calls, [])
+  assert.match(await (await alice.get('/hub/home')).text(), /href="\/hub\/spawn\/alice"[^>]*>\s*Start/)
+})
+
+test('the form sends the choices of the profile that was chosen; what is refused is said, the choices kept', async () => {
+  const { core, alice } = hubOf({ profiles: choosing })
+  await alice.post('/hub/spawn/alice', { profile: 'lab', 'lab.size': 'large', 'lab.dataset': 'abc', 'other.size': 'x' })
+  const choices = { size: 'large', dataset: 'abc' }
+  assert.deepEqual(core.calls, [['start', 'alice', '', { profile: 'lab', choices, userOptions: { profile: 'lab', ...choices } }]])
+  Object.assign(core.server('alice', ''), { state: 'stopped', pending: null })
+  core.servers.start = async () => {
+    throw new HubError('invalid', 'Not this.')
+  }
+  const page = await (await alice.post('/hub/spawn/alice', { profile: 'lab', 'lab.size': 'large', 'lab.dataset': 'x' })).text()
+  assert.match(page, /Not this\./)
+  assert.match(page, /<option value="large" selected="">/)
+  assert.match(page, /name="lab\.dataset"[^>]*value="x"/)
 })
 
 test('a start page for what runs leads to it, for what moves to its progress', async () => {

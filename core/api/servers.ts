@@ -6,7 +6,7 @@ import { isDisplayName, isServerName } from '../names.ts'
 import type { Cause, StopReason } from '../plugin.ts'
 import { missing } from '../rights.ts'
 import type { Server, StartRequest } from '../servers/server.ts'
-import type { UserRecord } from '../store/records.ts'
+import { emptyServer, type UserRecord } from '../store/records.ts'
 import { type ApiContext, type Endpoint, withBody } from './endpoint.ts'
 import { isActive, serverModel } from './models.ts'
 import { namedUser } from './users.ts'
@@ -78,17 +78,10 @@ export const changeServer = withBody(['start:servers'], recordBody, async (core,
 })
 
 async function describe(core: Core, user: UserRecord, name: string, body: z.output<typeof recordBody>): Promise<Server> {
-  const { profile, choices } = optionsOf(core, user, body.user_options ?? undefined)
-  const unknown = Object.keys(choices ?? {})[0]
-  if (unknown !== undefined) throw new HubError('invalid', `There is no option "${unknown}".`)
-  if (profile !== undefined && !core.servers.profiles(user).some(({ name }) => name === profile)) {
-    throw new HubError('invalid', `There is no profile "${profile}", or it is not for ${user.name}.`)
-  }
+  const record = core.servers.get(user, name)?.record ?? emptyServer(name)
+  const chosen = body.user_options && core.servers.choose(user, record, optionsOf(core, user, body.user_options))
   return core.servers.describe(user, name, draft => {
-    if (body.user_options) {
-      draft.userOptions = body.user_options
-      draft.profile = profile ?? null
-    }
+    if (body.user_options && chosen) Object.assign(draft, { userOptions: body.user_options, ...chosen })
     if (body.display_name !== undefined) draft.displayName = body.display_name
   })
 }
@@ -116,9 +109,11 @@ function optionsOf(core: Core, user: UserRecord, options: z.output<typeof userOp
   if (profile !== undefined && typeof profile !== 'string') {
     throw new HubError('invalid', 'The option "profile" has to be the name of a profile.')
   }
-  // The config's own function looks at them before anything comes of them.
-  if (core.settings.optionsForm) return { profile, userOptions: options }
-  const choices = Object.entries(rest).map(([key, value]): [string, string] => {
+  const asked = core.servers.profiles(user).find(({ name }) => name === profile)?.choices ?? []
+  // Of what is no choice of the profile the config's own function sees to it what comes of it.
+  const isChoice = (key: string) => !core.settings.optionsForm || asked.some(({ name }) => name === key)
+  const chosen = Object.entries(rest).filter(([key]) => isChoice(key))
+  const choices = chosen.map(([key, value]): [string, string] => {
     if (typeof value !== 'string') throw new HubError('invalid', `The option "${key}" has to be one of a list, a string.`)
     return [key, value]
   })

@@ -6,10 +6,14 @@ import { checkRoles } from '../identity/roles.ts'
 import { checkSpelling } from '../identity/spelling.ts'
 import { isServerName } from '../names.ts'
 import type { Hooks, Plugin } from '../plugin.ts'
+import { isPlugin } from './filling.ts'
+import { nearest } from './nearest.ts'
 import { type ConfigIssue, checkShape, dotted } from './options.ts'
 import { placeOf } from './place.ts'
-import { config, isPlugin, type Settings } from './schema.ts'
+import type { Shape } from './profile.ts'
+import { config, type Settings } from './schema.ts'
 import { checkServices } from './service.ts'
+import { mountsIn, networksIn } from './shapes.ts'
 import { article } from './wording.ts'
 
 /** A config that can be used, or all that is wrong with it. */
@@ -38,9 +42,11 @@ export const keyOf = {
 /** The roles that this plugin fills, and whether the config uses it for them. */
 export function rolesOf(plugin: Plugin, settings: Settings): { role: keyof typeof keyOf; used: boolean }[] {
   const roles = Object.keys(keyOf) as (keyof typeof keyOf)[]
-  return roles
-    .filter(role => plugin[role] !== undefined)
-    .map(role => ({ role, used: [settings[keyOf[role]]].flat().some(filling => filling === plugin) }))
+  const filling = (role: keyof typeof keyOf): readonly Plugin[] => {
+    if (role === 'mount') return mountsIn(settings)
+    return role === 'network' ? networksIn(settings) : [settings[keyOf[role]]].flat()
+  }
+  return roles.filter(role => plugin[role] !== undefined).map(role => ({ role, used: filling(role).includes(plugin) }))
 }
 
 interface Found {
@@ -48,13 +54,20 @@ interface Found {
   plugin: Plugin
 }
 
+/** Which keys lead to more keys that hold plugins. */
+const nesting = ['profiles', 'overrides', 'choices', 'options']
+
 /** Order is what you read: that of the keys as they were written. */
-function pluginsIn(value: unknown): Found[] {
+function pluginsIn(value: unknown, path: PropertyKey[] = []): Found[] {
   if (typeof value !== 'object' || value === null) return []
   return Object.entries(value).flatMap(([key, entry]: [string, unknown]) => {
+    const at = [...path, key]
+    const entries: [PropertyKey[], unknown][] = Array.isArray(entry)
+      ? entry.map((one, index) => [[...at, index], one])
+      : [[at, entry]]
+    if (nesting.includes(key)) return entries.flatMap(([place, one]) => pluginsIn(one, place))
     if (![...Object.values(keyOf), 'plugins'].includes(key)) return []
-    if (!Array.isArray(entry)) return isPlugin(entry) ? [{ path: [key], plugin: entry }] : []
-    return entry.flatMap((plugin: unknown, index) => (isPlugin(plugin) ? [{ path: [key, index], plugin }] : []))
+    return entries.flatMap(([place, plugin]) => (isPlugin(plugin) ? [{ path: place, plugin }] : []))
   })
 }
 
@@ -193,20 +206,65 @@ function limitIssues({ limits, api, servers }: Settings): ConfigIssue[] {
   ]
 }
 
-function profileIssues({ profiles }: Settings): ConfigIssue[] {
-  return profiles.flatMap((profile, index) => {
-    const issue = (key: keyof typeof profile, message: string) => ({ path: ['profiles', index, key], message })
-    const first = profiles.findIndex(other => other.name === profile.name)
-    return [
-      ...(first < index ? [issue('name', `there is another profile named "${profile.name}" at profiles[${first}]`)] : []),
-      ...((profile.memoryGuarantee ?? 0) > (profile.memory ?? Infinity)
-        ? [issue('memoryGuarantee', 'is more than memory, the limit')]
-        : []),
-      ...((profile.cpuGuarantee ?? 0) > (profile.cpus ?? Infinity)
-        ? [issue('cpuGuarantee', 'is more than cpus, the limit')]
-        : []),
-    ]
-  })
+function profileIssues({ profiles, overrides }: Settings): ConfigIssue[] {
+  return [
+    ...profiles.flatMap((profile, index) => [
+      ...repeated(profiles, index, ['profiles'], 'profile'),
+      ...guarantees(profile, ['profiles', index]),
+      ...(profile.choices ?? []).flatMap((choice, place) =>
+        choiceIssues(profile.choices!, choice, place, ['profiles', index, 'choices']),
+      ),
+    ]),
+    ...overrides.flatMap((override, index) => [
+      ...guarantees(override, ['overrides', index]),
+      ...(override.profiles ?? []).flatMap((name, place) =>
+        profiles.some(profile => profile.name === name)
+          ? []
+          : [{ path: ['overrides', index, 'profiles', place], message: unknown('profile', name, profiles) }],
+      ),
+    ]),
+  ]
+}
+
+type ChoiceSettings = NonNullable<Settings['profiles'][number]['choices']>[number]
+
+function choiceIssues(choices: ChoiceSettings[], choice: ChoiceSettings, place: number, at: PropertyKey[]): ConfigIssue[] {
+  const issues = repeated(choices, place, at, 'choice')
+  if ('pattern' in choice) return issues
+  const { options, default: usual } = choice
+  const path = [...at, place]
+  return [
+    ...issues,
+    ...options.flatMap((option, index) => [
+      ...repeated(options, index, [...path, 'options'], 'option'),
+      ...guarantees(option, [...path, 'options', index]),
+    ]),
+    ...(usual === undefined || options.some(({ name }) => name === usual)
+      ? []
+      : [{ path: [...path, 'default'], message: unknown('option', usual, options) }]),
+  ]
+}
+
+function repeated(all: readonly { name: string }[], index: number, at: PropertyKey[], kind: string): ConfigIssue[] {
+  const { name } = all[index]!
+  const first = all.findIndex(other => other.name === name)
+  if (first === index) return []
+  return [{ path: [...at, index, 'name'], message: `there is another ${kind} named "${name}" at ${dotted([...at, first])}` }]
+}
+
+function unknown(kind: string, name: string, all: readonly { name: string }[]): string {
+  const names = all.map(({ name }) => name)
+  const meant = nearest(name, names)
+  return `there is no ${kind} "${name}", ${meant ? `did you mean "${meant}"?` : `there are ${names.join(', ')}`}`
+}
+
+function guarantees({ memory, memoryGuarantee, cpus, cpuGuarantee }: Shape, at: PropertyKey[]): ConfigIssue[] {
+  const isMore = (guarantee: unknown, limit: unknown) =>
+    typeof guarantee === 'number' && typeof limit === 'number' && guarantee > limit
+  return [
+    ...(isMore(memoryGuarantee, memory) ? [{ path: [...at, 'memoryGuarantee'], message: 'is more than memory, the limit' }] : []),
+    ...(isMore(cpuGuarantee, cpus) ? [{ path: [...at, 'cpuGuarantee'], message: 'is more than cpus, the limit' }] : []),
+  ]
 }
 
 function logoIssues({ branding: { logo } }: Settings, folder: string): ConfigIssue[] {

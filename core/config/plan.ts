@@ -1,6 +1,6 @@
 import { spoken } from '../duration.ts'
 import { accessRules, describeAccess } from '../identity/access.ts'
-import type { Plugin, Profile } from '../plugin.ts'
+import type { Plugin, User } from '../plugin.ts'
 import { rolesOf } from './check.ts'
 import type { LoadedConfig } from './load.ts'
 import { placeOf } from './place.ts'
@@ -19,6 +19,7 @@ export function plan({ file, dataFolder, settings, plugins, warnings }: LoadedCo
       plugins.flatMap((plugin, index) => [`${index + 1}. ${plugin.name}`, ...details(plugin, settings, base)]),
     ),
     ...section('profiles', settings.profiles.map(profile)),
+    ...section('overrides', settings.overrides.map(override)),
     ...section('roles', settings.roles.map(role)),
     ...section('services', settings.services.map(service(base))),
     ...section('warnings', warnings),
@@ -54,15 +55,27 @@ function routes(app: { routes: { method: string; path: string }[] } | undefined,
   return [...new Set(own.map(({ method, path }) => `${method} ${base}${path === '/' ? '' : path}`))]
 }
 
-function profile({ name, label, image, cpus, memory, placement, groups }: Profile): string {
+function profile({ name, label, image, cpus, memory, placement, groups, choices = [] }: Settings['profiles'][number]): string {
   const facts = [
     image ?? 'no image of its own',
-    ...(cpus === undefined ? [] : [`${cpus} CPU${cpus === 1 ? '' : 's'}`]),
-    ...(memory === undefined ? [] : [`${bytes(memory)} of memory`]),
+    ...(cpus === undefined ? [] : [perUser(cpus, cpus => `${cpus} CPU${cpus === 1 ? '' : 's'}`, 'CPUs')]),
+    ...(memory === undefined ? [] : [perUser(memory, memory => `${bytes(memory)} of memory`, 'memory')]),
     ...(placement?.constraints ?? []),
     groups === undefined ? 'for everybody' : `for ${groups.join(', ')}`,
+    ...choices.map(choice => {
+      const what = 'options' in choice ? choice.options.map(({ name }) => name).join(', ') : `text like ${choice.pattern.source}`
+      return `choose ${choice.name}: ${what}`
+    }),
   ]
   return `${name} (${label}): ${facts.join('; ')}`
+}
+
+const perUser = (value: number | ((user: User) => number), tell: (value: number) => string, what: string) =>
+  typeof value === 'function' ? `${what} by user` : tell(value)
+
+function override({ users, groups, profiles, ...changes }: Settings['overrides'][number]): string {
+  const who = [...(users ?? []), ...(groups ?? []).map(group => `members of ${group}`)].join(', ') || 'everybody'
+  return `${who}, in ${profiles?.join(', ') ?? 'every profile'}: ${Object.keys(changes).join(', ') || 'nothing'}`
 }
 
 function role({ name, scopes, users, groups, services }: Settings['roles'][number]): string {

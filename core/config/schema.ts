@@ -1,56 +1,11 @@
 import { z } from 'zod'
 import { duration, size } from '../duration.ts'
 import { isGroupName } from '../identity/groups.ts'
-import type { Awaitable, Plugin, User } from '../plugin.ts'
+import type { Awaitable, User } from '../plugin.ts'
+import { filling, plugin } from './filling.ts'
+import { override, profile } from './profile.ts'
 import { optionsForm, servers } from './server.ts'
 import { service } from './service.ts'
-import { article, kind } from './wording.ts'
-
-type With<Role extends keyof Plugin> = Plugin & Required<Pick<Plugin, Role>>
-
-export const isPlugin = (value: unknown): value is Plugin =>
-  typeof value === 'object' && value !== null && typeof (value as Plugin).name === 'string'
-
-const plugin = () =>
-  z.custom<Plugin>(isPlugin, { error: issue => `expected a plugin, such as idleCuller()${instead(issue.input)}` })
-
-const filling = <Role extends keyof Plugin>(role: Role) =>
-  z.custom<With<Role>>(value => isPlugin(value) && value[role] !== undefined, {
-    error: issue =>
-      `${issue.input === undefined ? 'is missing, ' : ''}expected a plugin that is ${article(role)}${instead(issue.input)}`,
-  })
-
-function instead(value: unknown): string {
-  if (value === undefined) return ''
-  if (isPlugin(value)) return `, "${value.name}" is none`
-  if (typeof value === 'function') return ', this is a function: call it'
-  return `, this is ${typeof value === 'object' && value !== null ? 'an object without a name' : kind(value)}`
-}
-
-const name = z
-  .string()
-  .regex(/^[a-z][a-z0-9-]{0,31}$/, 'expected at most 32 characters of a-z, 0-9 and "-", starting with a letter')
-
-const profile = z.strictObject({
-  name,
-  /** What people read. */
-  label: z.string().min(1),
-  description: z.string().optional(),
-  image: z.string().min(1).optional(),
-  /** Replaces the image's CMD, never its ENTRYPOINT. */
-  command: z.array(z.string()).min(1).optional(),
-  env: z
-    .record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'expected the name of an environment variable'), z.string())
-    .optional(),
-  cpus: z.number().positive().optional(),
-  cpuGuarantee: z.number().positive().optional(),
-  memory: size().optional(),
-  memoryGuarantee: size().optional(),
-  placement: z.strictObject({ constraints: z.array(z.string().min(3)).optional() }).optional(),
-  defaultUrl: z.string().startsWith('/').optional(),
-  rootDir: z.string().optional(),
-  groups: z.array(z.string()).optional(),
-})
 
 const role = z.strictObject({
   name: z
@@ -158,7 +113,9 @@ export const config = z.strictObject({
     .array(profile)
     .min(1)
     .default([{ name: 'notebook', label: 'Notebook' }]),
-  /** What holds for the servers of all profiles, and for their life. */
+  /** What changes in these profiles for some users or groups; applied in this order, before a user's choices. */
+  overrides: z.array(override).default([]),
+  /** What holds for all servers, whatever their profile, and for their life. */
   servers: servers.prefault({}),
   /** HTML of your own on the start page. Profiles are the safe way. */
   optionsForm: optionsForm.optional(),
@@ -230,6 +187,8 @@ export const config = z.strictObject({
       retry: z.tuple([duration(), duration()]).prefault(['30s', '60s']),
       /** Redirects in a row between the hub and a server until that is called a loop. */
       redirects: z.int().positive().default(4),
+      /** Folders of the nodes below which a server may be given one (`bind`), whatever plugin or hook asks for it. */
+      binds: z.array(z.string().regex(/^\/[^\0]*[^/\0]$/, 'expected the path of a folder, such as "/srv/courses"')).default([]),
     })
     .prefault({}),
   timeouts: z

@@ -1,37 +1,10 @@
 import { z } from 'zod'
-import { duration, size } from '../duration.ts'
+import { duration } from '../duration.ts'
 import { isScope } from '../identity/scopes.ts'
 import type { Awaitable, ServerSpec, User } from '../plugin.ts'
 
-/** A function of who is concerned, in place of one value for all. `server` is the server's name, `''` for the default one. */
-export type PerServer<T> = (user: User, server: string) => Awaitable<T>
-
-/** A value, or a function that is asked at each start. What it says is checked then, by the same rule. */
-export const perServer = <S extends z.ZodType>(value: S) =>
-  z.union([
-    value,
-    z.custom<PerServer<z.input<S>>>(given => typeof given === 'function', { error: 'expected a function of user and server' }),
-  ])
-
-export const amounts = { cpus: z.number().positive(), memory: size() }
-export const texts = { env: z.string(), defaultUrl: z.string().startsWith('/'), rootDir: z.string().min(1) }
-
-/** What holds for the servers of all profiles. A profile that says something itself wins. */
+/** What holds for all servers, whatever their profile, and for their life. */
 export const servers = z.strictObject({
-  /** Variables for all servers. */
-  env: z
-    .record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'expected the name of an environment variable'), perServer(texts.env))
-    .default({}),
-  /** Replaces the image's CMD, never its ENTRYPOINT. */
-  command: z.array(z.string()).min(1).optional(),
-  /** The page a server opens with, such as `/lab`. */
-  defaultUrl: perServer(texts.defaultUrl).optional(),
-  /** The folder a server starts in. */
-  rootDir: perServer(texts.rootDir).optional(),
-  cpus: perServer(amounts.cpus).optional(),
-  cpuGuarantee: perServer(amounts.cpus).optional(),
-  memory: perServer(amounts.memory).optional(),
-  memoryGuarantee: perServer(amounts.memory).optional(),
   /** The port that notebooks listen on. */
   port: z.int().min(1).max(65_535).default(8888),
   /** Let notebooks log more. */

@@ -26,7 +26,6 @@ import type {
 import { emptyServer, type ServerRecord, type UserRecord } from '../store/records.ts'
 import { answers } from './answers.ts'
 import { causeOf, failure, isOwnExit } from './cause.ts'
-import { completed } from './defaults.ts'
 import type { Routes } from './routes.ts'
 import type { Server, StartEvent, StartRequest } from './server.ts'
 import { checkSpec, draftOf } from './spec.ts'
@@ -155,8 +154,7 @@ export function createLife(parts: LifeParts, ownerId: string, name: string): Lif
   ): Promise<Spawn> {
     const { servers, optionsForm, timeouts } = settings
     const asked = { log: log(), signal, deadline: timeouts.hook, progress }
-    const complete = await call({ plugin: 'config', hook: 'servers' }, () => completed(profile, settings, user, name), asked)
-    const spawn = draftOf({ hub, user, server: name, profile: complete, choices, servers, ...made })
+    const spawn = draftOf({ hub, user, server: name, profile, choices, servers, ...made })
     const options = structuredClone(record().userOptions)
     if (optionsForm)
       await call({ plugin: 'config', hook: 'optionsForm.apply' }, () => optionsForm.apply(options, spawn.draft, user), asked)
@@ -417,7 +415,7 @@ export function createLife(parts: LifeParts, ownerId: string, name: string): Lif
         await attempt(cancel, async signal => {
           const spawn = await draft(request, profile, user, { generation, token }, signal)
           const up = async () => {
-            checkSpec(spawn.draft, hub)
+            checkSpec(spawn.draft, hub, settings.limits.binds)
             startLog?.tell('queued', 'Asking for a place to run')
             // A start that is cancelled is waited for, so that what it made can be taken down.
             const handle = await ask(
@@ -463,6 +461,11 @@ export function createLife(parts: LifeParts, ownerId: string, name: string): Lif
         if (found.status.state === 'unknown') return
         node = found.status.node
         if (!ready) return resume(found.handle, generation)
+        if (found.status.state === 'starting' && route) {
+          // The engine starts it again. Its address may be somebody else's by now.
+          route = undefined
+          await routes.remove(path())
+        }
         if (found.status.state === 'running' && route?.target !== found.status.target) {
           const wanted = routeTo(found.status.target, generation)
           await routes.add(wanted)

@@ -2,12 +2,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { HubError, isHubError, messageOf } from '../errors.ts'
 import { call } from '../hooks.ts'
 import { isDisplayName, isServerName, labelKeys } from '../names.ts'
-import type { Caller, Close, Profile, StopReason } from '../plugin.ts'
+import type { Caller, Choices, Close, Profile, StopReason } from '../plugin.ts'
 import type { ServerRecord, UserRecord } from '../store/records.ts'
 import { createLife, type Life, type LifeParts } from './life.ts'
 import { namedServersOf, retryAfter } from './limits.ts'
+import { compose, profilesFor, stillValid } from './profiles.ts'
 import type { Server, StartRequest } from './server.ts'
-import { profilesFor } from './spec.ts'
 
 /** All servers of the hub and their lives. */
 export interface Servers {
@@ -17,8 +17,14 @@ export interface Servers {
   of(user: UserRecord): Server[]
   /** Those that are not stopped. */
   active(): Iterable<Server>
-  /** The profiles that this user may use, in config order. */
+  /** The profiles that this user may use, in config order, as they are for them. */
   profiles(user: UserRecord): Profile[]
+  /** Check a request against the closed lists, and complete it. Throws as `start` does for what is on none. */
+  choose(
+    user: UserRecord,
+    record: ServerRecord,
+    request: Pick<StartRequest, 'profile' | 'choices'>,
+  ): { profile: string; choices: Choices }
   /**
    * Begin to start. Resolves once the intent is durable; `settled()` tells when it has ended. While it starts already it
    * only answers with it. Throws: `invalid` (unknown profile, choice or name; runs already; is being stopped), `denied`
@@ -131,21 +137,14 @@ export function createServers(parts: ServersParts): RunningServers {
     }
   }
 
-  /** Which profile, with which choices: from closed lists only. */
-  function chosen(user: UserRecord, life: Life, request: StartRequest) {
-    const allowed = servers.profiles(user)
-    const name = request.profile ?? allowed.find(({ name }) => name === life.record.profile)?.name ?? allowed[0]?.name
-    const profile = allowed.find(profile => profile.name === name)
-    if (!profile) {
-      if (settings.profiles.some(profile => profile.name === name))
-        throw new HubError('denied', `The profile "${name}" is not for you.`)
-      throw name === undefined
-        ? new HubError('denied', 'There is no profile that you may use. Ask your administrator.')
-        : new HubError('invalid', `There is no profile "${name}". Yours: ${allowed.map(({ name }) => name).join(', ')}.`)
-    }
-    const unknown = Object.keys(request.choices ?? {})
-    if (unknown.length > 0) throw new HubError('invalid', `The profile "${name}" has no choice "${unknown[0]}".`)
-    return { profile, request: { ...request, profile: profile.name, choices: {} } }
+  /** What a start of this server would be: from closed lists only. Without a word on it, what it was the last time. */
+  function composed(user: UserRecord, record: ServerRecord, request: Pick<StartRequest, 'profile' | 'choices'>) {
+    const view = users.view(user)
+    const last = servers.profiles(user).some(({ name }) => name === record.profile) ? record.profile! : undefined
+    const name = request.profile ?? last
+    const choices =
+      request.choices ?? (name === last && name !== undefined ? stillValid(settings, view, name, record.choices) : {})
+    return compose(settings, view, name, choices)
   }
 
   /** Ours, on the engine, and in nobody's record: after a grace it is removed. */
@@ -177,7 +176,12 @@ export function createServers(parts: ServersParts): RunningServers {
 
     active: unfinished,
 
-    profiles: user => profilesFor(settings, users.groups.of(user.id)),
+    profiles: user => profilesFor(settings, users.view(user)),
+
+    choose: (user, record, request) => {
+      const { profile, choices } = composed(user, record, request)
+      return { profile: profile.name, choices }
+    },
 
     get engine() {
       return engine
@@ -204,9 +208,9 @@ export function createServers(parts: ServersParts): RunningServers {
           })
         }
         checkLimits(user, name)
-        const { profile, request: complete } = chosen(user, life, request)
+        const { profile, choices } = composed(user, life.record, request)
         log.info('server start requested', { user: user.name, server: name, profile: profile.name, by: by?.name ?? user.name })
-        await life.start(complete, profile)
+        await life.start({ ...request, profile: profile.name, choices }, profile)
         return life
       } catch (error) {
         const why = isHubError(error) ? error.code : 'internal'

@@ -1,3 +1,4 @@
+import { posix } from 'node:path'
 import type { Settings } from '../config/schema.ts'
 import { HubError } from '../errors.ts'
 import { labels, serverName, serverPath } from '../names.ts'
@@ -13,7 +14,7 @@ export function draftOf(options: {
   choices: Choices
   generation: string
   token: string
-  servers: Settings['servers']
+  servers: Pick<Settings['servers'], 'port' | 'debug' | 'userConfig' | 'oauthScopes'>
 }): Spawn {
   const { hub, user, server, profile, choices, generation, token, servers } = options
   const { port } = servers
@@ -24,27 +25,42 @@ export function draftOf(options: {
     generation,
     name: serverName(user.slug, server),
     labels: labels(hub.id, user, server, generation),
-    ...(profile.image !== undefined && { image: profile.image }),
-    ...(profile.command && { command: [...profile.command] }),
+    ...containerOf(profile),
     ...environment({ base: hub.base, url: hub.url, hub: hub.address, user, server, port, profile, token, servers }),
     port,
     path: serverPath(hub.base, user.name, server),
-    ...(profile.cpus !== undefined && { cpus: profile.cpus }),
-    ...(profile.cpuGuarantee !== undefined && { cpuGuarantee: profile.cpuGuarantee }),
-    ...(profile.memory !== undefined && { memory: profile.memory }),
-    ...(profile.memoryGuarantee !== undefined && { memoryGuarantee: profile.memoryGuarantee }),
-    ...(profile.placement && { placement: structuredClone(profile.placement) }),
     mounts: [],
     networks: [],
+    configs: [...(profile.configs ?? [])],
+    secretFiles: [...(profile.secrets ?? [])],
   }
   return { user, server: draft.server, profile, choices, draft }
+}
+
+/** What a profile says of the container, copied: hooks may change it. */
+function containerOf({
+  name,
+  label,
+  description,
+  groups,
+  choices,
+  env,
+  mounts,
+  networks,
+  configs,
+  secrets,
+  defaultUrl,
+  rootDir,
+  ...container
+}: Profile) {
+  return structuredClone(container) as Omit<typeof container, 'command'> & { command?: string[] }
 }
 
 /**
  * The last look at a finished spec before it is sent: what every hook and mount contributed must be well-formed, and what
  * tells servers apart must be what the hub set. Throws `failed`, naming what is wrong.
  */
-export function checkSpec(spec: ServerSpec, hub: { id: string }): void {
+export function checkSpec(spec: ServerSpec, hub: { id: string }, binds: readonly string[]): void {
   const refuse = (what: string): never => {
     throw new HubError('failed', `The server cannot be started: ${what}. Please tell your administrator.`)
   }
@@ -65,10 +81,17 @@ export function checkSpec(spec: ServerSpec, hub: { id: string }): void {
       refuse(`the mount at ${target} has no valid volume name`)
     if (mount.type === 'bind' && (!source?.startsWith('/') || /(^|\/)\.\.(\/|$)|\0/.test(source)))
       refuse(`the mount at ${target} has no valid source`)
+    if (mount.type === 'bind' && !binds.some(folder => `${posix.normalize(source!)}/`.startsWith(`${folder}/`)))
+      refuse(
+        `the mount at ${target} is a folder of the node, ${source}, and "limits.binds" in the config allows none that it is in`,
+      )
   }
-}
-
-/** The profiles that somebody in these groups may use, in config order. */
-export function profilesFor(settings: Pick<Settings, 'profiles'>, groups: readonly string[]): Profile[] {
-  return settings.profiles.filter(profile => profile.groups === undefined || profile.groups.some(group => groups.includes(group)))
+  for (const network of spec.networks)
+    if (['host', 'none', 'bridge', 'ingress', 'docker_gwbridge'].includes(network))
+      refuse(`no server may join the network ${network}`)
+  for (const { name, target } of [...spec.configs, ...spec.secretFiles]) {
+    if (!/^[a-zA-Z0-9][a-zA-Z0-9._-]*$/.test(name)) refuse(`"${name.slice(0, 40)}" is no name of a config or a secret`)
+    if (target !== undefined && (!target.startsWith('/') || /(^|\/)\.\.(\/|$)|\0/.test(target)))
+      refuse(`"${target}" is no place for a file`)
+  }
 }

@@ -2,11 +2,12 @@ import { raw } from 'hono/html'
 import type { HtmlEscapedString } from 'hono/utils/html'
 import type { Core } from '../core.ts'
 import type { User } from '../plugin.ts'
+import { asks } from '../servers/profiles.ts'
 import type { UserRecord } from '../store/records.ts'
 
 /** Is there something to choose before this user's server can be started? */
 export const asksFirst = (core: Core, owner: UserRecord) =>
-  core.settings.optionsForm !== undefined || core.servers.profiles(owner).length !== 1
+  core.settings.optionsForm !== undefined || asks(core.servers.profiles(owner))
 
 /** The config's own HTML for the start page; undefined where there is none. It is put in as it is. */
 export async function ownForm({ settings, users }: Core, owner: UserRecord): Promise<HtmlEscapedString | undefined> {
@@ -22,7 +23,8 @@ export async function readOptions(
 ): Promise<Record<string, unknown> | undefined> {
   if (!settings.optionsForm) return undefined
   const { read = asTheyAre } = settings.optionsForm
-  const names = new Set([...fields.keys()].filter(name => !ours.has(name)))
+  const isChoice = (name: string) => settings.profiles.some(profile => name.startsWith(`${profile.name}.`))
+  const names = new Set([...fields.keys()].filter(name => !ours.has(name) && !isChoice(name)))
   return read(Object.fromEntries([...names].map(name => [name, fields.getAll(name)])), users.view(owner))
 }
 

@@ -1,7 +1,7 @@
 import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import type { Core } from '../core.ts'
 import { isHubError } from '../errors.ts'
-import type { Profile } from '../plugin.ts'
+import type { Choice, Profile } from '../plugin.ts'
 import type { StartRequest } from '../servers/server.ts'
 import type { UserRecord } from '../store/records.ts'
 import { publicHost, serverPage } from './address.ts'
@@ -22,9 +22,14 @@ export const showStart = (core: Core) =>
     if (found.server?.ready) return c.redirect(next ?? found.server.path)
     if (found.server && found.server.pending !== null) return c.redirect(pendingPage(core, found, next))
     const options = queryOptions(c)
-    if (Object.keys(options).length === 0 && asksFirst(core, found.owner)) return startPage(core, c, found, { next })
+    const profiles = core.servers.profiles(found.owner)
+    const wish = wishOf(profiles, options)
+    // A link can come from anybody: what only a function of the config checks is not taken from it.
+    const asked = core.settings.optionsForm !== undefined || c.req.query('form') !== undefined
+    if (asked || (Object.keys(options).length === 0 && asksFirst(core, found.owner)))
+      return startPage(core, c, found, { next, wish })
     const userOptions = Object.keys(options).length > 0 ? options : undefined
-    return begin(core, c, found, { profile: options.profile, displayName: c.req.query('display_name'), userOptions }, next)
+    return begin(core, c, found, { ...wish, displayName: c.req.query('display_name'), userOptions }, next)
   }
 
 /** `spawn/…`, the form sent. */
@@ -36,7 +41,12 @@ export const start = (core: Core) =>
     if (found.server?.ready) return c.redirect(next ?? found.server.path, 303)
     const profile = fields.get('profile') ?? undefined
     const options = await readOptions(core, fields, found.owner)
-    return begin(core, c, found, { profile, ...(options && { userOptions: { ...options, ...(profile && { profile }) } }) }, next)
+    // Without a form there was nothing to choose: it is as the last time.
+    if (profile === undefined) return begin(core, c, found, options ? { userOptions: options } : {}, next)
+    const choices = Object.fromEntries(
+      [...fields].flatMap(([key, value]) => (key.startsWith(`${profile}.`) ? [[key.slice(profile.length + 1), value]] : [])),
+    )
+    return begin(core, c, found, { profile, choices, userOptions: { ...options, profile, ...choices } }, next)
   }
 
 /** Start, then on to the progress page. What refuses the start is said on the start page, with what was chosen. */
@@ -54,8 +64,16 @@ export async function begin(
     if (!isHubError(error)) throw error
     if (error.retryAfter !== undefined) c.header('Retry-After', String(Math.ceil(error.retryAfter)))
     const found = { ...wanted, server: core.servers.get(wanted.owner, wanted.name) }
-    return startPage(core, c, found, { next, chosen: request.profile, refusal: error.message, status: error.status })
+    return startPage(core, c, found, { next, wish: request, refusal: error.message, status: error.status })
   }
+}
+
+/** What a link asks for. JupyterHub takes every key for an option; only those marked with `opt-` are surely meant so. */
+function wishOf(profiles: readonly Profile[], options: Record<string, string>): Pick<StartRequest, 'profile' | 'choices'> {
+  const { profile = profiles.length === 1 ? profiles[0]!.name : undefined, ...rest } = options
+  const choices = profiles.find(({ name }) => name === profile)?.choices ?? []
+  const known = Object.entries(rest).filter(([key]) => choices.some(({ name }) => name === key))
+  return { ...(profile !== undefined && { profile }), ...(known.length > 0 && { choices: Object.fromEntries(known) }) }
 }
 
 const pendingPage = (core: Core, { owner, name }: Pick<Target, 'owner' | 'name'>, next: string | undefined) =>
@@ -63,7 +81,7 @@ const pendingPage = (core: Core, { owner, name }: Pick<Target, 'owner' | 'name'>
 
 /** Everything in the query that is meant for the server; JupyterHub 6 marks it with `opt-`. */
 function queryOptions(c: PageContext): Record<string, string> {
-  const ours = new Set(['next', 'display_name', 'redirects', '_xsrf'])
+  const ours = new Set(['next', 'display_name', 'redirects', '_xsrf', 'form'])
   return Object.fromEntries(
     Object.entries(c.req.query())
       .filter(([key]) => !ours.has(key))
@@ -73,7 +91,8 @@ function queryOptions(c: PageContext): Record<string, string> {
 
 interface Shown {
   next: string | undefined
-  chosen?: string | undefined
+  /** What is selected; left out: what it was the last time. */
+  wish?: Pick<StartRequest, 'profile' | 'choices'>
   refusal?: string
   status?: ContentfulStatusCode
 }
@@ -82,11 +101,13 @@ async function startPage(
   core: Core,
   c: PageContext,
   { owner, name, server }: Target,
-  { next, chosen, refusal, status = 200 }: Shown,
+  { next, wish, refusal, status = 200 }: Shown,
 ) {
   const profiles = core.servers.profiles(owner)
+  const last = server?.record
   const preferred =
-    [chosen, server?.record.profile].find(wish => profiles.some(profile => profile.name === wish)) ?? profiles[0]?.name
+    [wish?.profile, last?.profile].find(name => profiles.some(profile => profile.name === name)) ?? profiles[0]?.name
+  const selected = wish?.choices ?? (wish?.profile === undefined || wish.profile === last?.profile ? (last?.choices ?? {}) : {})
   const visitor = c.get('visitor') as UserRecord
   const own = owner.id === visitor.id
   const label = server?.record.displayName ?? (name || (own ? 'your server' : `${owner.name}’s server`))
@@ -115,14 +136,27 @@ async function startPage(
           <fieldset>
             <legend>Choose a profile</legend>
             {profiles.map(profile => (
-              <label class="choice">
-                <input type="radio" name="profile" value={profile.name} required checked={profile.name === preferred} />
-                <span>
-                  <strong>{profile.label}</strong>
-                  {profile.description && <span>{profile.description}</span>}
-                  <span class="muted">{facts(profile)}</span>
-                </span>
-              </label>
+              <div class="choice">
+                <label>
+                  <input type="radio" name="profile" value={profile.name} required checked={profile.name === preferred} />
+                  <span>
+                    <strong>{profile.label}</strong>
+                    {profile.description && <span>{profile.description}</span>}
+                    <span class="muted">{facts(profile)}</span>
+                  </span>
+                </label>
+                {profile.choices && profile.choices.length > 0 && (
+                  <div class="choices">
+                    {profile.choices.map(choice => (
+                      <ChoiceField
+                        profile={profile.name}
+                        choice={choice}
+                        value={profile.name === preferred ? selected[choice.name] : undefined}
+                      />
+                    ))}
+                  </div>
+                )}
+              </div>
             ))}
           </fieldset>
           {form && <fieldset class="own">{form}</fieldset>}
@@ -137,6 +171,35 @@ async function startPage(
         </form>
       )}
     </section>,
+  )
+}
+
+/** A list, or a line of text. Its name begins with that of the profile: those of all profiles are in one form. */
+function ChoiceField({ profile, choice, value }: { profile: string; choice: Choice; value: string | undefined }) {
+  const { name, label, description, options, pattern } = choice
+  const id = `${profile}.${name}`
+  const current = value !== undefined && (!options || options.some(option => option.name === value)) ? value : choice.default
+  const hint = description && `${id}-hint`
+  return (
+    <div class="field">
+      <label for={id}>{label}</label>
+      {options ? (
+        <select id={id} name={id} aria-describedby={hint}>
+          {options.map(option => (
+            <option value={option.name} selected={option.name === current}>
+              {option.description ? `${option.label} – ${option.description}` : option.label}
+            </option>
+          ))}
+        </select>
+      ) : (
+        <input id={id} name={id} type="text" value={current} maxlength={255} aria-describedby={hint} />
+      )}
+      {(description || pattern) && (
+        <p class="muted" id={hint}>
+          {description}
+        </p>
+      )}
+    </div>
   )
 }
 

@@ -1,4 +1,4 @@
-import { type Handle, labelKeys, type MountSpec, type ServerSpec, slug } from 'swarmhub'
+import { type FileSpec, type Handle, type HealthCheck, labelKeys, type MountSpec, type ServerSpec, slug } from 'swarmhub'
 import { z } from 'zod'
 import type { Run } from './image.ts'
 import type { Settings } from './settings.ts'
@@ -59,7 +59,10 @@ export interface Found {
   networks: string[]
   /** Publish it on its node, since the hub is on none of its networks. */
   publish: boolean
-  /** The secret's id and name, when there is one. */
+  /** The configs and secrets that the profile names, with their ids. */
+  configs: (FileSpec & { id: string })[]
+  secretFiles: (FileSpec & { id: string })[]
+  /** That of this one server: its id and name, when there is one. */
   secret: { id: string; name: string } | undefined
 }
 
@@ -67,9 +70,11 @@ export interface Found {
 export const secretFile = '/run/secrets/swarmhub'
 
 /** The service of a server, as the engine takes it. */
-export function serviceSpec(spec: ServerSpec, settings: Settings, { image, run, networks, publish, secret }: Found): object {
+export function serviceSpec(spec: ServerSpec, settings: Settings, found: Found): object {
+  const { image, run, networks, publish, configs, secretFiles, secret } = found
   const env = { ...spec.env, ...(settings.secrets === 'env' && spec.secrets) }
-  const constraints = [...settings.constraints, ...(spec.placement?.constraints ?? [])]
+  const { constraints = [], spread = [], platforms = [] } = spec.placement ?? {}
+  const log = spec.log ?? settings.log
   return {
     Name: serviceName(settings.prefix, spec),
     Labels: { ...spec.labels, [portLabel]: String(spec.port) },
@@ -81,28 +86,53 @@ export function serviceSpec(spec: ServerSpec, settings: Settings, { image, run, 
         Args: run.Args,
         Labels: spec.labels,
         Env: Object.entries(env).map(([key, value]) => `${key}=${value}`),
-        Mounts: spec.mounts.map(mount),
+        Mounts: [...spec.mounts, ...(spec.shm === undefined ? [] : [sharedMemory(spec.shm)])].map(mount),
+        User: spec.runAs,
+        Groups: spec.supplementaryGroups,
+        Dir: spec.workdir,
         Init: settings.init ?? run.init,
-        StopGracePeriod: settings.stopGrace * 1e6,
-        // Stock images are probed so often and so early that Swarm would end what starts slowly.
-        HealthCheck: { Test: ['NONE'] },
+        StopGracePeriod: nanoseconds(spec.stopGrace ?? settings.stopGrace),
+        HealthCheck: healthCheck(spec.healthCheck),
         CapabilityDrop: ['ALL'],
         CapabilityAdd: settings.capabilities,
-        Ulimits: Object.entries(settings.ulimits).map(([Name, value]) => ({ Name, Soft: value, Hard: value })),
-        Secrets: secret && [
+        Ulimits: Object.entries({ ...settings.ulimits, ...spec.ulimits }).map(([Name, value]) =>
+          typeof value === 'number' ? { Name, Soft: value, Hard: value } : { Name, Soft: value.soft, Hard: value.hard },
+        ),
+        Configs: configs.map(config => ({ ConfigID: config.id, ConfigName: config.name, File: file(config) })),
+        Secrets: [
+          ...secretFiles.map(secret => ({ SecretID: secret.id, SecretName: secret.name, File: file(secret) })),
           // Whoever the image runs as has to read it; it is a file in the memory of this one container.
-          { SecretID: secret.id, SecretName: secret.name, File: { Name: secretFile, UID: '0', GID: '0', Mode: 0o444 } },
+          ...(secret
+            ? [{ SecretID: secret.id, SecretName: secret.name, File: { Name: secretFile, UID: '0', GID: '0', Mode: 0o444 } }]
+            : []),
         ],
       },
       Resources: {
-        Limits: { NanoCPUs: nano(spec.cpus), MemoryBytes: spec.memory, Pids: settings.pids },
-        Reservations: { NanoCPUs: nano(spec.cpuGuarantee), MemoryBytes: spec.memoryGuarantee },
+        Limits: { NanoCPUs: nano(spec.cpus), MemoryBytes: spec.memory, Pids: spec.pids ?? settings.pids },
+        Reservations: {
+          NanoCPUs: nano(spec.cpuGuarantee),
+          MemoryBytes: spec.memoryGuarantee,
+          GenericResources: Object.entries(spec.resources ?? {}).map(([Kind, Value]) => ({
+            DiscreteResourceSpec: { Kind, Value },
+          })),
+        },
       },
-      // The hub decides what becomes of a server that has ended; Swarm would also start one again that its user has shut down.
-      RestartPolicy: { Condition: 'none' },
-      Placement: { Constraints: constraints },
+      // What its user has shut down is never started again, and what fails no more often than the profile says: the hub decides.
+      RestartPolicy: spec.restart
+        ? {
+            Condition: 'on-failure',
+            MaxAttempts: spec.restart.attempts,
+            Delay: nanoseconds(spec.restart.delay),
+            Window: nanoseconds(spec.restart.window),
+          }
+        : { Condition: 'none' },
+      Placement: {
+        Constraints: [...settings.constraints, ...constraints],
+        Preferences: spread.map(SpreadDescriptor => ({ Spread: { SpreadDescriptor } })),
+        Platforms: platforms.map(platform => ({ OS: platform.split('/')[0], Architecture: platform.split('/')[1] })),
+      },
       Networks: networks.map(Target => ({ Target })),
-      ...(settings.log && { LogDriver: { Name: settings.log.driver, Options: settings.log.options } }),
+      ...(log && { LogDriver: { Name: log.driver, Options: log.options } }),
     },
     EndpointSpec: {
       // No virtual address: it drops idle WebSockets after 15 minutes, and costs a second address for each server.
@@ -128,6 +158,30 @@ function mount({ type, target, source, readOnly, driver, labels, noCopy, size }:
     ...(type === 'tmpfs' && size !== undefined && { TmpfsOptions: { SizeBytes: size } }),
   }
 }
+
+const sharedMemory = (size: number): MountSpec => ({ type: 'tmpfs', target: '/dev/shm', size })
+
+/** Stock images are probed so often and so early that Swarm would end what starts slowly: their own check is off unless it is asked for. */
+function healthCheck(check: HealthCheck | undefined): object | undefined {
+  if (check === 'image') return undefined
+  if (!check) return { Test: ['NONE'] }
+  return {
+    Test: ['CMD', ...check.command],
+    Interval: nanoseconds(check.every),
+    Timeout: nanoseconds(check.deadline),
+    Retries: check.retries,
+    StartPeriod: nanoseconds(check.startPeriod),
+  }
+}
+
+const file = ({ name, target = name, uid, gid, mode }: FileSpec) => ({
+  Name: target,
+  UID: String(uid),
+  GID: String(gid),
+  Mode: mode,
+})
+
+const nanoseconds = (ms: number) => ms * 1e6
 
 const nano = (cpus: number | undefined) => (cpus === undefined ? undefined : Math.round(cpus * 1e9))
 

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import {
   type Cause,
   type Context,
+  type FileSpec,
   type Handle,
   HubError,
   isHubError,
@@ -150,6 +151,10 @@ export function createSpawner({ engine, settings, hub, place }: SpawnerParts) {
       const says = 'The hub is on none of the networks of this server. Attach the hub’s container to one of them.'
       throw failed({ code: 'network', message: says })
     }
+    const [configs, secretFiles] = await Promise.all([
+      filesOf('configs', spec.configs, signal),
+      filesOf('secrets', spec.secretFiles, signal),
+    ])
     const isSecret = settings.secrets === 'file' && Object.keys(spec.secrets).length > 0
     const run = await image.run(pinned, { command: spec.command, secret: isSecret }, ctx)
     const body = serviceSpec(spec, settings, {
@@ -157,6 +162,8 @@ export function createSpawner({ engine, settings, hub, place }: SpawnerParts) {
       run,
       networks: shared === undefined ? networks : [shared, ...networks.filter(id => id !== shared)],
       publish: shared === undefined,
+      configs,
+      secretFiles,
       secret: isSecret ? await makeSecret(spec, signal) : undefined,
     })
     // Credentials for the registry will go along here.
@@ -187,6 +194,20 @@ export function createSpawner({ engine, settings, hub, place }: SpawnerParts) {
     await removeSecrets(spec.generation, signal)
     if (present) throw isSameServer(present.Spec.Labels, spec) ? busy(name) : taken(name)
     throw refusal(error)
+  }
+
+  /** The configs or secrets that the profile names, with their ids. */
+  async function filesOf(kind: 'configs' | 'secrets', wanted: readonly FileSpec[], signal: AbortSignal) {
+    if (wanted.length === 0) return []
+    const query = { filters: { name: wanted.map(({ name }) => name) } }
+    const known = await engine.ask({ path: `/${kind}`, query }, z.array(secretShape), signal)
+    return wanted.map(file => {
+      // The engine's filter takes the beginning of a name for the name.
+      const found = known.find(({ Spec }) => Spec.Name === file.name)
+      if (found) return { ...file, id: found.ID }
+      const message = `The Swarm has no ${kind.slice(0, -1)} ${file.name}, which this profile needs.`
+      throw failed({ code: 'refused', message, hint: 'Tell your administrator.' })
+    })
   }
 
   /** Networks by name or id, as ids. */

@@ -22,6 +22,7 @@ export const task = z.object({
     ContainerSpec: z.object({ Image: z.string() }),
     Resources: z.object({ Limits: z.object({ MemoryBytes: z.number().optional() }).nullish() }).nullish(),
     Placement: z.object({ Constraints: z.array(z.string()).nullish() }).nullish(),
+    RestartPolicy: z.object({ Condition: z.string().optional() }).nullish(),
   }),
   NetworksAttachments: z
     .array(z.object({ Network: z.object({ ID: z.string() }), Addresses: z.array(z.string()).nullish() }))
@@ -69,6 +70,7 @@ export function statusOf(
     return { state: 'starting', step, message, ...(name !== undefined && { node: name }) }
   }
 
+  if (isStartedAgain(task)) return starting('starting', `Failed on ${name}, starting again`)
   if (isOver(task)) return { state: 'gone', cause: causeOfEnd(task, at) }
   if (task.NodeID !== undefined && !at)
     return { state: 'gone', cause: lost(undefined, 'the node is no part of the Swarm any more') }
@@ -111,6 +113,10 @@ export function isWaiting(tasks: readonly Task[]): boolean {
 export function isOver(task: Task): boolean {
   return ['complete', 'shutdown', 'failed', 'rejected', 'orphaned'].includes(task.Status.State)
 }
+
+/** Has it failed, and will the Swarm put another in its place? Until it has, it still wants this one to run. */
+const isStartedAgain = ({ Status, DesiredState, Spec }: Task) =>
+  ['failed', 'rejected'].includes(Status.State) && DesiredState === 'running' && Spec.RestartPolicy?.Condition === 'on-failure'
 
 /** The task that counts: one that Swarm wants to run, else the last there was. */
 export function newest(tasks: readonly Task[]): Task | undefined {

@@ -42,6 +42,8 @@ export function fakeSpec(hub: string, user: User = somebody(), server = ''): Ser
     path,
     mounts: [],
     networks: [],
+    configs: [],
+    secretFiles: [],
   }
 }
 
