@@ -162,6 +162,9 @@ test('a form of one’s own: shown below the profiles, read, applied, kept for t
   const ask = await hub.api('alice')
   const spec = (): ServerSpec => [...hub.made.values()].at(-1)!.spec
   assert.match((await alice.open('/hub/spawn')).text, /<fieldset class="own"><label>Course of alice <input name="course">/)
+  // A link, which can come from anybody, does not start what only `apply` checks.
+  assert.match((await alice.open('/hub/spawn?opt-course=art')).text, /<fieldset class="own">/)
+  assert.deepEqual([hub.made.size, seen], [0, []])
   const stop = () => ask('DELETE', '/users/alice/server')
   const ready = async () => {
     for (let i = 0; i < 200 && (await ask('GET', '/users/alice')).json.servers['']?.ready !== true; i++);
