@@ -81,6 +81,8 @@ export interface Audit {
   during<T>(origin: { address: string | null; changes: boolean }, run: () => T): T
   /** The request under way is made by this one. */
   by(actor: Actor): void
+  /** Where the request under way comes from; null when there is none. */
+  address(): string | null
   /** What this does is done by the hub, whoever made the request in which it notices that it has to. */
   byItself<T>(run: () => T): T
   /** Those that match, the newest first: `limit` of them after the first `offset`, and whether there are more. */
@@ -144,6 +146,7 @@ const context = {
     const request = requests.getStore()
     if (request) request.actor = actor
   },
+  address: () => requests.getStore()?.address ?? null,
   byItself: <T>(run: () => T) => requests.run(undefined, run),
 }
 

@@ -36,7 +36,8 @@ export function demandAdmin(caller: Caller): void {
   refuse('admin', 'Only administrators, with all their rights, can make administrators or change them.')
 }
 
-const isAdmin = (caller: Caller) => defaultRoles.get('admin')!.scopes.every(scope => caller.allows(scope))
+/** All the rights of the role `admin`. */
+export const isAdmin = (caller: Caller) => defaultRoles.get('admin')!.scopes.every(scope => caller.allows(scope))
 
 /**
  * Members get the roles of their group, and whoever has rights for a group's members gets them over one more. So nobody may
@@ -73,3 +74,11 @@ export function demandNoAdminGroup({ settings }: Pick<Core, 'settings'>, caller:
 
 /** Scopes for a group that say nothing of its members' accounts and servers. */
 const aboutGroups = /^(admin:|read:|list:|delete:|read:roles:)?groups\b/
+
+/** Who may read the trail holds each of these, for everything: it tells of everybody, with addresses. */
+export const auditScopes = ['admin-ui', 'read:users'] as const
+export const mayReadAudit = (caller: Caller) => auditScopes.every(scope => caller.allows(scope))
+
+/** Roles tell of everybody who has them, so only who may read all of that sees the page of them. */
+export const roleScopes = ['admin-ui', 'read:roles'] as const
+export const mayReadRoles = (caller: Caller) => roleScopes.every(scope => caller.allows(scope))

@@ -438,3 +438,29 @@ test('whom the new config does not let in has nothing left: no session, no token
   assert.equal((await hub.api('', 'POST', '/users/alice/tokens', { auth: { username: 'alice', password } })).status, 403)
   for (const one of [root, program.token]) assert.equal((await hub.api(one, 'GET', '/user')).status, 200)
 })
+
+test('what is revoked or signed out on a page is so at the very next request, and for the hub after a kill', async t => {
+  const hub = await attackedHub(t)
+  const [alice, phone, root] = [await hub.enter('alice'), await hub.enter('alice'), await hub.enter('root')]
+  const make = async (note: string) => {
+    const { text } = await alice.submit('/hub/token', 'hub/token', { note, scopes: 'all', expires: '1h' })
+    return /id="secret"[^>]*value="([^"]+)"/.exec(text)![1]!
+  }
+  const [own, kept, byRoot] = [await make('own'), await make('kept'), await make('by root')]
+  const works = async (token: string) => (await hub.api(token, 'GET', '/user')).status === 200
+  const idOf = async (note: string) => {
+    const { json } = await hub.api(kept, 'GET', '/users/alice/tokens')
+    return json.api_tokens.find((token: { note: string }) => token.note === note).id.slice(1)
+  }
+  const [ownId, byRootId] = [await idOf('own'), await idOf('by root')]
+  await alice.submit('/hub/token', 'token/revoke', { id: ownId })
+  assert.deepEqual([await works(own), await works(kept), await works(byRoot)], [false, true, true])
+  await root.submit('/hub/admin/users/alice', 'alice/revoke', { id: byRootId })
+  assert.equal(await works(byRoot), false)
+  await alice.submit('/hub/sessions', 'sessions/end', { all: '1' })
+  const out = async () => Promise.all([alice, phone].map(async browser => (await browser.open('/hub/home')).path.split('?')[0]))
+  assert.deepEqual(await out(), ['/hub/login', '/hub/login'])
+  await hub.killHub()
+  assert.deepEqual(await out(), ['/hub/login', '/hub/login'])
+  assert.deepEqual([await works(own), await works(kept), await works(byRoot)], [false, true, false])
+})

@@ -176,16 +176,15 @@ test('a newcomer: the set-up link, sign-in, start, a notebook that computes, sto
   await look(control, 'admin-running')
   await bob.getByRole('button', { name: 'Stop' }).click()
   await bob.locator('.state', { hasText: 'Stopped' }).waitFor()
-  await bob.getByText('Change', { exact: true }).click()
-  await look(control, 'admin-change')
-  await bob.getByLabel('Type bob').fill('carol')
-  await bob.getByRole('button', { name: 'Delete' }).click()
+  await bob.getByRole('link', { name: 'bob', exact: true }).click()
+  await control.getByLabel('Type bob').fill('carol')
+  await control.getByRole('button', { name: 'Delete' }).click()
   await control.getByText('Nobody was deleted').waitFor()
   await look(control, 'admin-refused')
-  await bob.getByText('Change', { exact: true }).click()
-  await bob.getByLabel('Type bob').fill('bob')
-  await bob.getByRole('button', { name: 'Delete' }).click()
-  await control.getByText('Nobody found.').waitFor()
+  await control.getByLabel('Type bob').fill('bob')
+  await control.getByRole('button', { name: 'Delete' }).click()
+  await control.waitForURL('**/hub/admin')
+  await bob.waitFor({ state: 'detached' })
 
   // Out
   await control.goto(new URL('/hub/x/local/password', control.url()).href)
@@ -220,33 +219,20 @@ test('by the keyboard alone: sign in, choose and start, always seeing where one 
   const hub = await startHub(t, config(dummy, `'notebook', 'large'`))
   await hub.healthy()
   const { page } = await visit(t, hub)
-  const focused = () => page.evaluate(() => document.activeElement?.textContent?.trim())
-  const tabTo = async (wanted: string) => {
-    for (let i = 0; i < 20; i++) {
-      await page.keyboard.press('Tab')
-      const outline = await page.evaluate(() => {
-        const { outlineStyle, outlineWidth } = getComputedStyle(document.activeElement!)
-        return outlineStyle === 'none' ? 0 : Number.parseFloat(outlineWidth)
-      })
-      assert.ok(outline >= 2, `the focus is not seen on "${await focused()}"`)
-      if ((await focused()) === wanted) return
-    }
-    assert.fail(`Tab never comes to "${wanted}"`)
-  }
   await page.goto(`${hub.origin}/hub/login`)
   // Chromium gives an autofocus with its next frame, which may come after "load".
   await page.locator('input[name=username]:focus').waitFor()
   await page.keyboard.type('alice')
   await page.keyboard.press('Tab')
   await page.keyboard.type('a good password')
-  await tabTo('Sign in')
+  await tabTo(page, 'Sign in')
   await screenshot(page, 'keyboard-login')
   await page.keyboard.press('Enter')
   await page.waitForURL('**/hub/home')
-  await tabTo('Skip to the content')
+  await tabTo(page, 'Skip to the content')
   await screenshot(page, 'keyboard-skip')
   await page.keyboard.press('Enter')
-  await tabTo('Start')
+  await tabTo(page, 'Start')
   await screenshot(page, 'keyboard-home')
   await page.keyboard.press('Enter')
   await page.waitForURL('**/hub/spawn/alice')
@@ -256,9 +242,103 @@ test('by the keyboard alone: sign in, choose and start, always seeing where one 
   await page.keyboard.press('ArrowDown')
   assert.ok(await page.getByRole('radio', { name: 'Large notebook' }).isChecked())
   await screenshot(page, 'keyboard-start')
-  await tabTo('Start')
+  await tabTo(page, 'Start')
   await page.keyboard.press('Enter')
   await page.waitForURL('**/user/alice/tree**')
+})
+
+test('the administration: a user with everything about them, services, roles, the trail, one’s own browsers; by keyboard too', {
+  skip: noLab,
+}, async t => {
+  const hub = await startHub(
+    t,
+    config(
+      dummy,
+      `'notebook'`,
+      `roles: [
+        { name: 'tutor', description: 'Helps the students of the course', scopes: ['list:users!group=statistics', 'servers!group=statistics'], users: ['carol'], groups: ['tutors'] },
+      ],
+      scopes: { 'custom:grades:read': { description: 'Read the grades of a course' } },
+      services: [
+        { name: 'grades', url: 'http://127.0.0.1:9', token: 'a token of twenty letters'.replaceAll(' ', '-'), access: { groups: ['tutors'] } },
+        { name: 'idle-culler', command: ['/bin/sleep', '3600'], scopes: ['list:users', 'read:servers', 'delete:servers'] },
+        { name: 'nightly', token: 'another token of letters'.replaceAll(' ', '-'), admin: true },
+      ],`,
+    ),
+  )
+  await hub.healthy()
+  const there = (path: string) => `${hub.origin}/hub/${path}`
+  const other = await visit(t, hub)
+  await other.page.goto(there('home'))
+  await signIn(other.page, 'carol', 'a good password')
+  await other.page.waitForURL('**/hub/home')
+  await other.page.getByRole('link', { name: 'Tokens' }).click()
+  await other.page.getByLabel('What it is for').fill('the nightly backup of all my notebooks')
+  await other.page.getByText('Choose its rights one by one').click()
+  await other.page.getByRole('checkbox', { name: 'start:servers!user' }).check()
+  await look(other.page, 'tokens-picks')
+  await other.page.getByRole('button', { name: 'Create token' }).click()
+  const secret = await other.page.getByLabel('The new token').inputValue()
+  const works = () => fetch(`${hub.origin}/hub/api/user`, { headers: { authorization: `token ${secret}` } })
+  assert.equal((await works()).status, 200)
+  await other.page.getByRole('link', { name: 'carol' }).click()
+  await other.page.getByRole('row', { name: 'this one' }).waitFor()
+  await look(other.page, 'sessions')
+
+  const { page } = await visit(t, hub)
+  await page.goto(there('admin'))
+  await signIn(page, 'root', 'a good password')
+  await page.waitForURL('**/hub/admin')
+  await page.goto(there('admin/groups'))
+  await page.getByRole('link', { name: 'tutors' }).click()
+  await page.getByLabel('Names, one a line').fill('carol')
+  await page.getByRole('button', { name: 'Add' }).click()
+  await page.getByRole('row', { name: 'carol' }).waitFor()
+  for (const section of ['Services', 'Roles', 'Audit trail']) {
+    await page.getByRole('navigation', { name: 'Administration' }).getByRole('link', { name: section, exact: true }).click()
+    await page.getByRole('heading', { name: section, level: 1 }).waitFor()
+    for (const rights of await page.locator('details.scopes').all()) await rights.evaluate(item => item.setAttribute('open', ''))
+    await look(page, `admin-${section.toLowerCase().replace(' ', '-')}`)
+  }
+
+  // One user, by the keyboard: from the list to the rights, and to the question before a token is revoked
+  await page.goto(there('admin?sort=-activity'))
+  await look(page, 'admin-sorted')
+  await tabTo(page, 'carol')
+  await page.keyboard.press('Enter')
+  await page.waitForURL('**/hub/admin/users/carol')
+  await look(page, 'admin-user')
+  await tabTo(page, /^\d+ rights$/)
+  await page.keyboard.press('Enter')
+  await page.getByText('For carol alone').first().waitFor()
+  await look(page, 'admin-user-rights')
+  await tabTo(page, 'Revoke')
+  await page.keyboard.press('Enter')
+  await look(page, 'admin-user-revoke')
+  await tabTo(page, 'Yes, revoke')
+  await page.keyboard.press('Enter')
+  await page.getByText('No tokens.').waitFor()
+  assert.equal((await works()).status, 403)
+
+  // Servers of several, ticked and stopped
+  await page.getByRole('button', { name: 'Start carol’s server' }).click()
+  await page.waitForURL('**/hub/api/oauth2/authorize**')
+  await page.goto(there('admin'))
+  await page.getByRole('checkbox', { name: 'Tick carol’s default server' }).check()
+  await page.getByText('Stop the ticked servers').click()
+  await look(page, 'admin-stop-several')
+  await page.getByRole('button', { name: 'Yes, stop the ticked ones' }).click()
+  await page.waitForURL('**/hub/admin')
+  await page.getByRole('row', { name: 'carol' }).locator('.state', { hasText: 'Stopped' }).waitFor()
+
+  // Out, in the other browser
+  await page.goto(there('admin/users/carol'))
+  await page.getByText('Sign out everywhere', { exact: true }).click()
+  await look(page, 'admin-user-sign-out')
+  await page.getByRole('button', { name: 'Yes, sign out everywhere' }).click()
+  await page.getByText('No browser is signed in.').waitFor()
+  await other.page.goto(there('home'))
+  await other.page.waitForURL('**/hub/login?next=**')
 })
 
 test('a start that fails says why, one can be cancelled, and both can be tried again', { skip: noLab }, async t => {
@@ -306,6 +386,22 @@ test('a start that fails says why, one can be cancelled, and both can be tried a
   await page.getByRole('link', { name: 'Admin' }).click()
   await look(page, 'admin-long')
 })
+
+/** Tab on to what reads so; what has the focus is always seen. */
+async function tabTo(page: Page, wanted: string | RegExp): Promise<void> {
+  const focused = () => page.evaluate(() => document.activeElement?.textContent?.trim() ?? '')
+  for (let i = 0; i < 60; i++) {
+    await page.keyboard.press('Tab')
+    const outline = await page.evaluate(() => {
+      const { outlineStyle, outlineWidth } = getComputedStyle(document.activeElement!)
+      return outlineStyle === 'none' ? 0 : Number.parseFloat(outlineWidth)
+    })
+    assert.ok(outline >= 2, `the focus is not seen on "${await focused()}"`)
+    const now = await focused()
+    if (typeof wanted === 'string' ? now === wanted : wanted.test(now)) return
+  }
+  assert.fail(`Tab never comes to "${wanted}"`)
+}
 
 const dummy = `dummy({ password: 'a good password' })`
 

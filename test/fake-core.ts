@@ -99,7 +99,7 @@ export function fakeCore(
     'read:tokens',
     'access:servers',
   ]
-  const adminScopes = [...own, 'admin-ui', 'list:users', 'admin:users', 'delete:users', 'read:metrics', 'read:hub']
+  const adminScopes = expand(defaultRoles.get('admin')!.scopes)
   const scopesOf = (record: UserRecord) =>
     new Set([
       ...own.map(scope => `${scope}!user=${record.name}`),
@@ -199,6 +199,7 @@ export function fakeCore(
       removeServer: async id => core.users.byId(id)!,
       active() {},
       used() {},
+      lastUse: () => ({ at: null, from: null }),
       lastActivity: (id, name) =>
         name === undefined
           ? core.users.byId(id)!.lastActivity
@@ -274,6 +275,7 @@ export function fakeCore(
         c.header('Set-Cookie', 'login=; Max-Age=0')
         return owner
       },
+      of: () => [],
       async closeAll(userId) {
         calls.push(['closeAll', core.users.byId(userId)!.name])
       },

@@ -106,6 +106,27 @@ test('all of a user’s sessions end at once, with the tokens issued in them', a
   assert.ok(tokens.find(own.secret))
 })
 
+test('the browsers of a user are listed, the newest first, with when and from where they came last; one can be ended alone', async t => {
+  const { users, sessions, visit } = await identityHub(t)
+  const { id } = await users.create('alice')
+  const [desk, phone] = [new Browser(), new Browser()]
+  const agent = (text: string) => ({ headers: { 'user-agent': text } })
+  const firefox = 'Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0'
+  const safari = 'Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1 (KHTML) Version/18.0 Safari/604.1'
+  await visit(desk, '/hub/login', c => sessions.open(c, id, 'passwords'), agent(firefox))
+  await visit(phone, '/hub/login', c => sessions.open(c, id, 'passwords'), agent(safari))
+  assert.deepEqual(
+    sessions.of(id).map(({ browser }) => browser),
+    ['Safari on iPhone', 'Firefox on Linux'],
+  )
+  const [, first] = sessions.of(id)
+  assert.ok(users.lastUse(id, { session: first!.hash }).at)
+  await sessions.closeAll(id, ({ hash }) => hash === first!.hash)
+  assert.equal((await visit(desk, '/hub/home', c => sessions.find(c))).result, undefined)
+  assert.ok((await visit(phone, '/hub/home', c => sessions.find(c))).result)
+  assert.equal(sessions.of(id).length, 1)
+})
+
 test('of several login cookies the one that is good counts, in whatever order', async t => {
   const { users, sessions, visit } = await identityHub(t)
   const { id } = await users.create('alice')

@@ -155,3 +155,24 @@ test('a clock that was wrong for a while leaves no activity in the future, and n
   await users.flush()
   assert.ok(Date.parse(users.get('alice')!.lastActivity!) <= Date.now())
 })
+
+test('a token’s last use is known at once with its address, and after a restart', async t => {
+  const { users, tokens, folder } = await identityHub(t)
+  const { id } = await users.create('alice')
+  const { record } = await tokens.create(id, { kind: 'api' })
+  const by = { token: record.id }
+  assert.deepEqual(users.lastUse(id, by), { at: null, from: null })
+  const at = new Date(Date.now() - 5000)
+  users.used(id, by, at, '192.0.2.7')
+  const wanted = { at: at.toISOString(), from: '192.0.2.7' }
+  assert.deepEqual(users.lastUse(id, by), wanted)
+  await users.flush()
+  const again = await identityHub(t, { folder })
+  assert.deepEqual(again.users.lastUse(id, by), wanted)
+  // By whom nobody knows from where: it was still used.
+  again.users.used(id, by, new Date(), null)
+  await again.users.flush()
+  const last = (await identityHub(t, { folder })).users.lastUse(id, by)
+  assert.notEqual(last.at, wanted.at)
+  assert.equal(last.from, null)
+})

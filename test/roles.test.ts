@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { type Audit, unrecorded } from '../core/audit.ts'
+import { silent } from '../core/log.ts'
 import { apiHub } from './api-hub.ts'
 import { identityHub } from './identity-hub.ts'
 import { load, refusal } from './written-config.ts'
@@ -218,4 +220,26 @@ test('config roles: what is wrong is told with its place', async t => {
   )
   const { settings } = await load(t, `export default defineConfig({ ...rest, roles: [{ name: 'ops', services: ['culler'] }] })`)
   assert.deepEqual(settings.roles[0]?.services, ['culler'])
+})
+
+test('config roles: what the config says otherwise than at the last start is in the audit trail, once', async t => {
+  const told: object[] = []
+  const audit: Audit = { ...unrecorded, record: ({ action, target, details }) => void told.push({ action, target, details }) }
+  const { folder, roles } = await identityHub(t, {
+    roles: [{ name: 'watcher', scopes: ['read:hub', 'list:users'], users: ['ann'] }],
+  })
+  await roles.bind(silent, audit)
+  assert.deepEqual(told, [
+    { action: 'role.change', target: { role: 'watcher' }, details: { scopes: 'read:hub list:users', users: 'ann' } },
+  ])
+  told.length = 0
+  await roles.bind(silent, audit)
+  assert.deepEqual(told, [])
+  const next = await identityHub(t, { folder, roles: [{ name: 'watcher', scopes: ['read:hub'], users: ['ann'], groups: ['g'] }] })
+  await next.roles.bind(silent, audit)
+  assert.deepEqual(told, [{ action: 'role.change', target: { role: 'watcher' }, details: { scopes: 'read:hub', groups: 'g' } }])
+  told.length = 0
+  const last = await identityHub(t, { folder })
+  await last.roles.bind(silent, audit)
+  assert.deepEqual(told, [{ action: 'role.change', target: { role: 'watcher' }, details: { scopes: '', users: '', groups: '' } }])
 })

@@ -2,11 +2,9 @@ import { z } from 'zod'
 import { type AuditFilter, actions } from '../audit.ts'
 import { checkShape } from '../config/options.ts'
 import { HubError } from '../errors.ts'
+import { auditScopes } from '../rights.ts'
 import { withQuery } from '../web/address.ts'
 import type { Endpoint } from './endpoint.ts'
-
-/** Who may read the trail holds each of these, for everything: it tells of everybody, with addresses. */
-export const auditScopes = ['admin-ui', 'read:users'] as const
 
 const moment = z.iso.datetime({ offset: true }).max(64)
 

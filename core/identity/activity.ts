@@ -3,61 +3,81 @@ import { inParallel } from '../store/parallel.ts'
 import type { UserRecord } from '../store/records.ts'
 import type { Store } from '../store/store.ts'
 
-/** When something was last done: by a user, in one of their servers, with one of their tokens. */
-export interface Activity {
-  note(id: string, at: Date, what: { server?: string; token?: number }): void
+/** What something was done with: a token by its number, a session by its hash. Nothing of it: by the user. */
+export type Means = { server: string } | { token: number } | { session: string }
+
+/** When something was last done, and from which address if that was told. */
+export interface Use {
   /** ISO, null for never. Never in the future. */
-  last(id: string, server?: string): string | null
+  at: string | null
+  from: string | null
+}
+
+/** When something was last done: by a user, in one of their servers, with one of their tokens or sessions. */
+export interface Activity {
+  note(id: string, at: Date, by?: Means, from?: string | null): void
+  last(id: string, by?: Means): Use
   /** Write what was noted since the last time. What could not be written is kept for the next one. */
   flush(): Promise<void>
 }
 
 /** By what it was done: `user`, `server lab`, `token 17`; milliseconds. */
-type Noted = ReadonlyMap<string, number>
+type Noted = ReadonlyMap<string, { time: number; from: string | null }>
+
+interface Dated {
+  lastActivity?: string | null | undefined
+  lastAddress?: string | undefined
+}
 
 /** Activity in memory, ahead of what the records say. What came within `resolution` milliseconds of the last time is not noted. */
 export function createActivity(store: Store, resolution = 0): Activity {
   const pending = new Map<string, Noted>()
 
-  const written = (record: UserRecord | undefined, key: string): string | null | undefined => {
-    if (key === 'user') return record?.lastActivity
-    if (key.startsWith('server ')) return record?.servers.find(({ name }) => `server ${name}` === key)?.lastActivity
-    return record?.tokens.find(({ id }) => `token ${id}` === key)?.lastActivity
+  const written = (record: UserRecord | undefined, by: Means | undefined): Dated | undefined => {
+    if (!by) return record
+    if ('server' in by) return record?.servers.find(({ name }) => name === by.server)
+    if ('token' in by) return record?.tokens.find(({ id }) => id === by.token)
+    return record?.sessions.find(({ hash }) => hash === by.session)
   }
 
-  const known = (id: string, key: string): number => {
-    const stored = written(store.byId.get(id), key)
+  const known = (id: string, by: Means | undefined): { time: number; from: string | null } => {
+    const stored = written(store.byId.get(id), by)
     // A time in the future was written while the clock was wrong: it counts as now, and the next activity replaces it.
-    const past = stored ? Math.min(Date.parse(stored), Date.now()) : 0
-    return Math.max(past, Math.min(pending.get(id)?.get(key) ?? 0, Date.now()))
+    const past = stored?.lastActivity ? Math.min(Date.parse(stored.lastActivity), Date.now()) : 0
+    const noted = pending.get(id)?.get(keyOf(by))
+    const time = Math.min(noted?.time ?? 0, Date.now())
+    return noted && time >= past ? { time, from: noted.from } : { time: past, from: stored?.lastAddress ?? null }
   }
 
   return {
-    note(id, at, { server, token }) {
-      const key = server !== undefined ? `server ${server}` : token !== undefined ? `token ${token}` : 'user'
-      const last = known(id, key)
-      const time = Math.max(Math.min(at.getTime(), Date.now()), last)
-      const isAhead = Date.parse(written(store.byId.get(id), key) ?? '') > Date.now()
-      if (time - last < resolution && !isAhead) return
+    note(id, at, by, from = null) {
+      const last = known(id, by)
+      const time = Math.max(Math.min(at.getTime(), Date.now()), last.time)
+      const isAhead = Date.parse(written(store.byId.get(id), by)?.lastActivity ?? '') > Date.now()
+      if (time - last.time < resolution && from === last.from && !isAhead) return
       // A copy, so that `flush` can tell whether something was noted while it wrote.
-      if (!Number.isNaN(time)) pending.set(id, new Map(pending.get(id)).set(key, time))
+      if (!Number.isNaN(time)) pending.set(id, new Map(pending.get(id)).set(keyOf(by), { time, from }))
     },
-    last(id, server) {
-      const time = known(id, server === undefined ? 'user' : `server ${server}`)
-      return time > 0 ? new Date(time).toISOString() : null
+    last(id, by) {
+      const { time, from } = known(id, by)
+      return { at: time > 0 ? new Date(time).toISOString() : null, from }
     },
     async flush() {
       await inParallel([...pending], 8, async ([id, noted]) => {
         try {
           await store.update(id, draft => {
-            const iso = (key: string, old: string | null) => {
-              const time = noted.get(key)
-              const past = old === null ? 0 : Date.parse(old)
-              return time === undefined || (past >= time && past <= Date.now()) ? old : new Date(time).toISOString()
+            const bring = (record: Dated, by?: Means) => {
+              const use = noted.get(keyOf(by))
+              const past = record.lastActivity ? Date.parse(record.lastActivity) : 0
+              if (!use || (past >= use.time && past <= Date.now())) return
+              record.lastActivity = new Date(use.time).toISOString()
+              if (use.from === null) delete record.lastAddress
+              else record.lastAddress = use.from
             }
-            draft.lastActivity = iso('user', draft.lastActivity)
-            for (const server of draft.servers) server.lastActivity = iso(`server ${server.name}`, server.lastActivity)
-            for (const token of draft.tokens) token.lastActivity = iso(`token ${token.id}`, token.lastActivity)
+            bring(draft)
+            for (const server of draft.servers) bring(server, { server: server.name })
+            for (const token of draft.tokens) bring(token, { token: token.id })
+            for (const session of draft.sessions) bring(session, { session: session.hash })
           })
         } catch (error) {
           if (!isHubError(error) || error.code !== 'missing') throw error
@@ -67,3 +87,5 @@ export function createActivity(store: Store, resolution = 0): Activity {
     },
   }
 }
+
+const keyOf = (by: Means | undefined) => (by ? Object.entries(by).flat().join(' ') : 'user')

@@ -101,7 +101,7 @@ export function createIdentity({
     logins,
     services,
     async settle() {
-      await roles.bind(log)
+      await roles.bind(log, audit)
       for (const { id, name, adminBy, tokens: held } of users.all()) {
         const by = access.makesAdmin(name, users.groups.of(id)) ? 'access' : undefined
         // What an authenticator gave, it is asked about at the next sign-in.

@@ -167,6 +167,8 @@ export function createLogins({
     const by = access.makesAdmin(user.name, groups) ? 'access' : identity.admin ? 'authenticator' : undefined
     return users.update(user.id, draft => {
       draft.identity = { authenticator, id: identity.id ?? draft.identity?.id ?? null }
+      if (identity.groups) draft.toldGroups = [...groups]
+      else delete draft.toldGroups
       if (identity.attributes) draft.attributes = identity.attributes
       decideAdmin(draft, by, identity.admin === false)
     })

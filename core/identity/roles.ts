@@ -1,10 +1,11 @@
 import { isDeepStrictEqual } from 'node:util'
+import { type Audit, unrecorded } from '../audit.ts'
 import { nearest } from '../config/nearest.ts'
 import type { ConfigIssue } from '../config/options.ts'
 import type { Settings } from '../config/schema.ts'
 import { normalizeUsername } from '../names.ts'
 import type { Log } from '../plugin.ts'
-import type { UserRecord } from '../store/records.ts'
+import type { HubRecord, UserRecord } from '../store/records.ts'
 import type { Store } from '../store/store.ts'
 import { isGroupName } from './groups.ts'
 import { type CustomScopes, expand, type Holder, isScope, scopeNames } from './scopes.ts'
@@ -35,7 +36,7 @@ export interface Roles {
   isScope(scope: string): boolean
   expand(scopes: Iterable<string>, holder?: Holder): Set<string>
   /** Make the users and groups that the config names where there are none, and note whom it means. Once, before anybody is served. */
-  bind(log: Log): Promise<void>
+  bind(log: Log, audit?: Audit): Promise<void>
 }
 
 /** The roles there always are (contract 5.3). */
@@ -153,7 +154,7 @@ export function createRoles({
     },
     isScope: scope => isScope(scope, custom),
     expand: (scopes, holder) => expand(scopes, holder, custom),
-    async bind(log) {
+    async bind(log, audit = unrecorded) {
       const declared = Object.entries(settings.groups ?? {})
       const members = new Set(
         [...settings.roles, ...declared.map(([, group]) => group)].flatMap(({ users }) => users.map(spelled)),
@@ -177,9 +178,16 @@ export function createRoles({
             { name, ...(user && { now: user.name }) },
           )
       }
+      const before = store.hub.data.roles
+      const present = settings.roles.map(({ name, users, groups, services }) => {
+        return { name, scopes: [...all.get(name)!.scopes], users, groups, services }
+      })
       await store.hub.update(draft => {
         draft.named = [...named].flatMap(name => (known.has(name) ? [{ name, id: known.get(name)! }] : []))
+        draft.roles = present
       })
+      for (const { name, details } of roleChanges(before, present))
+        audit.record({ action: 'role.change', actor: null, target: { role: name }, details })
       const groups = new Set([...settings.roles.flatMap(({ groups }) => groups), ...declared.map(([name]) => name)])
       const missing = [...groups].filter(name => !users.groups.get(name))
       if (missing.length > 0) await users.groups.create(missing)
@@ -193,6 +201,20 @@ export function createRoles({
       byUser = undefined
     },
   }
+}
+
+type GivenRole = HubRecord['roles'][number]
+
+/** What the config says otherwise than at the last start, role by role. */
+function roleChanges(before: readonly GivenRole[], present: readonly GivenRole[]) {
+  const byName = (roles: readonly GivenRole[]) => new Map(roles.map(role => [role.name, role]))
+  const [old, fresh] = [byName(before), byName(present)]
+  return [...new Set([...old.keys(), ...fresh.keys()])].flatMap(name => {
+    const said = (roles: typeof old, key: 'scopes' | 'users' | 'groups' | 'services') => roles.get(name)?.[key].join(' ') ?? ''
+    const changed = (['scopes', 'users', 'groups', 'services'] as const).filter(key => said(old, key) !== said(fresh, key))
+    const details = Object.fromEntries(changed.map(key => [key, said(fresh, key)]))
+    return changed.length > 0 || old.has(name) !== fresh.has(name) ? [{ name, details }] : []
+  })
 }
 
 /** What is wrong with these roles and custom scopes, each with its place in the config; nothing when all is well. */

@@ -3,6 +3,7 @@ import type { Context } from 'hono'
 import { type Audit, unrecorded } from '../audit.ts'
 import type { SessionRecord, UserRecord } from '../store/records.ts'
 import type { Store } from '../store/store.ts'
+import { browserName } from './browser-name.ts'
 import { cookieNames, cookieValues, hubCookie, setHubCookie } from './cookies.ts'
 import { fingerprint, newSecret } from './secrets.ts'
 import type { Users } from './users.ts'
@@ -16,8 +17,10 @@ export interface Sessions {
   open(c: Context, userId: string, authenticator: string): Promise<void>
   /** Sign out: ends the session, revokes the tokens issued in it, clears the cookies. Without a session it only clears cookies. */
   close(c: Context): Promise<UserRecord | undefined>
-  /** End all sessions of a user, and revoke the tokens issued in any. */
-  closeAll(userId: string): Promise<void>
+  /** The browsers that a user is signed in with, the one that came last first. */
+  of(userId: string): readonly SessionRecord[]
+  /** End all sessions of a user, or those that match, and revoke the tokens issued in them. Does nothing for nobody. */
+  closeAll(userId: string, matches?: (session: SessionRecord) => boolean): Promise<void>
   /** The value of `jupyterhub-session-id`; sets the cookie when the browser has none, or not the one of its session. */
   sessionId(c: Context): string
 }
@@ -55,9 +58,11 @@ export function createSessions({
   const find: Sessions['find'] = c => {
     const now = changed.get(c)
     const hashes = now && 'hash' in now ? [now.hash ?? ''] : cookieValues(c, login.name).slice(0, 8).map(fingerprint)
-    return hashes
+    const found = hashes
       .map(hash => store.bySession.get(hash))
-      .find(found => found && Date.parse(found.record.expires) > Date.now() && admits(found.owner, found.record))
+      .find(found => found && isAlive(found.record) && admits(found.owner, found.record))
+    if (found) users.used(found.owner.id, { session: found.record.hash }, new Date(), audit.address())
+    return found
   }
 
   const end = (userId: string, ends: (session: SessionRecord) => boolean) =>
@@ -78,6 +83,7 @@ export function createSessions({
         authenticator,
         created: new Date(now).toISOString(),
         expires: new Date(now + lifetime).toISOString(),
+        browser: browserName(c.req.header('user-agent')),
       }
       const before = find(c)
       if (before) await end(before.owner.id, ({ hash }) => hash === before.record.hash)
@@ -85,6 +91,7 @@ export function createSessions({
         const alive = draft.sessions.filter(({ expires }) => Date.parse(expires) > now)
         keepOnly(draft, [...alive, record].slice(-most))
       })
+      users.used(userId, { session: record.hash }, new Date(now), audit.address())
       changed.set(c, { hash: record.hash, sessionId })
       setHubCookie(c, login.name, value, { path: login.path, url, maxAge: Math.floor(lifetime / 1000) })
       setHubCookie(c, cookieNames.session, sessionId, { path: base, url })
@@ -102,11 +109,12 @@ export function createSessions({
       if (owner) audit.record({ action: 'sign-out', actor: { kind: 'user', name: owner.name }, target: { user: owner.name } })
       return owner
     },
-    async closeAll(userId) {
+    of: userId => (store.byId.get(userId)?.sessions ?? []).filter(isAlive).reverse(),
+    async closeAll(userId, matches = () => true) {
       const { sessions = [], name } = store.byId.get(userId) ?? {}
-      await end(userId, () => true)
-      if (sessions.length > 0)
-        audit.record({ action: 'sign-out', target: { user: name }, details: { sessions: sessions.length } })
+      const count = sessions.filter(matches).length
+      await end(userId, matches)
+      if (count > 0) audit.record({ action: 'sign-out', target: { user: name }, details: { sessions: count } })
     },
     sessionId(c) {
       const own = find(c)?.record.sessionId
@@ -128,6 +136,8 @@ function keepOnly(draft: UserRecord, sessions: SessionRecord[]): void {
   draft.sessions = sessions
   draft.tokens = draft.tokens.filter(({ sessionId }) => sessionId === null || kept.has(sessionId))
 }
+
+const isAlive = ({ expires }: SessionRecord) => Date.parse(expires) > Date.now()
 
 /** It looks as JupyterHub's does: servers read it. */
 const newSessionId = () => randomBytes(16).toString('hex')

@@ -131,7 +131,7 @@ export function createTokens({
     find(secret) {
       const found = store.byToken.get(fingerprint(secret))
       if (!found || !isAlive(found.record) || isOut(found.owner)) return undefined
-      users.used(found.owner.id, found.record.id, new Date())
+      users.used(found.owner.id, { token: found.record.id }, new Date(), audit.address())
       return found
     },
     get: (userId, number) => store.byId.get(userId)?.tokens.find(token => token.id === number && isAlive(token)),

@@ -6,7 +6,7 @@ import type { User } from '../plugin.ts'
 import { identityKey } from '../store/lookups.ts'
 import { emptyServer, type ServerRecord, type UserRecord, version } from '../store/records.ts'
 import type { Store } from '../store/store.ts'
-import { createActivity } from './activity.ts'
+import { createActivity, type Means, type Use } from './activity.ts'
 import { createGroups, type Groups } from './groups.ts'
 
 /** Everybody the hub knows. Records are frozen: change them through `update`. Names are exact, see names.ts. */
@@ -41,8 +41,10 @@ export interface Users {
    * close; only ever moves forward, and never into the future.
    */
   active(id: string, at: Date, server?: string): void
-  /** A token was used, by its number. As `active`. */
-  used(id: string, token: number, at: Date): void
+  /** One of their tokens or sessions was used, from this address. As `active`. */
+  used(id: string, by: Means, at: Date, from: string | null): void
+  /** When and from where it was last used, also what is not written yet. */
+  lastUse(id: string, by: Means): Use
   /** As last told, also what is not written yet. ISO, null for never. */
   lastActivity(id: string, server?: string): string | null
   /** What plugins see: with the names of the groups. */
@@ -188,9 +190,10 @@ export function createUsers({
         return result
       }),
     removeServer: (id, server) => update(id, draft => void (draft.servers = draft.servers.filter(({ name }) => name !== server))),
-    active: (id, at, server) => activity.note(id, at, server === undefined ? {} : { server }),
-    used: (id, token, at) => activity.note(id, at, { token }),
-    lastActivity: activity.last,
+    active: (id, at, server) => activity.note(id, at, inServer(server)),
+    used: (id, by, at, from) => activity.note(id, at, by, from),
+    lastUse: activity.last,
+    lastActivity: (id, server) => activity.last(id, inServer(server)).at,
     view: record => ({
       id: record.id,
       name: record.name,
@@ -203,3 +206,5 @@ export function createUsers({
     flush: activity.flush,
   }
 }
+
+const inServer = (server: string | undefined) => (server === undefined ? undefined : { server })

@@ -15,6 +15,7 @@ export function createProbe(services: Services, log: Log): (signal: AbortSignal)
         const why = await whyNot(service, AbortSignal.any([signal, AbortSignal.timeout(patience)]))
         if (signal.aborted) return
         const { name } = service
+        service.probe = { at: new Date().toISOString(), why }
         if (why !== undefined && !silent.has(name))
           log.warn('a service does not answer', { service: name, url: service.settings.url, why })
         if (why === undefined && silent.has(name)) log.info('a service answers again', { service: name })

@@ -13,6 +13,9 @@ export function runServices(services: Services, hub: { base: string; address: st
     const env = serviceEnvironment(service, { base: hub.base, hub: hub.address, url: hub.url, as })
     const running = (pid: number) => {
       service.pid = pid
+      if (pid === 0) return
+      service.started = new Date().toISOString()
+      service.starts++
     }
     return [
       keepRunning({

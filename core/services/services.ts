@@ -20,6 +20,11 @@ export interface Service {
   readonly secretHash: string | undefined
   /** Of its process; 0 while there is none of ours. */
   pid: number
+  /** Of its process: when it was started last, ISO, and how often in the life of this hub. */
+  started: string | undefined
+  starts: number
+  /** What came of the last look at one that runs elsewhere; undefined before the first. `why`: it does not answer. */
+  probe: { at: string; why: string | undefined } | undefined
 }
 
 /** The services of the config (contract 10): who they are, what they may do, and who may use them. */
@@ -102,6 +107,9 @@ function serviceOf(settings: ServiceSettings, base: string): Service {
     secret,
     secretHash: secret && fingerprint(secret),
     pid: 0,
+    started: undefined,
+    starts: 0,
+    probe: undefined,
   }
 }
 

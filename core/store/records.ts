@@ -18,6 +18,8 @@ export const token = z.strictObject({
   created: when,
   expires: when.nullable(),
   lastActivity: when.nullable(),
+  /** Where it was last used from. */
+  lastAddress: z.string().optional(),
   /** The browser session it was issued in: the value of `jupyterhub-session-id`. */
   sessionId: z.string().nullable(),
   /** The OAuth client it was issued to. */
@@ -36,6 +38,10 @@ export const session = z.strictObject({
   authenticator: z.string(),
   created: when,
   expires: when,
+  /** For people to know it by: "Firefox on Linux". */
+  browser: z.string().optional(),
+  lastActivity: when.optional(),
+  lastAddress: z.string().optional(),
 })
 export type SessionRecord = z.infer<typeof session>
 
@@ -103,6 +109,8 @@ export const user = z.strictObject({
   lastActivity: when.nullable(),
   /** Which authenticator made this account and under which immutable id it knows its owner. */
   identity: z.strictObject({ authenticator: z.string(), id: z.string().nullable() }).nullable(),
+  /** Names of the groups that the authenticator told last; left out when it does not manage groups. */
+  toldGroups: z.array(z.string()).optional(),
   attributes: z.record(z.string(), z.unknown()),
   tokens: z.array(token),
   sessions: z.array(session),
@@ -126,5 +134,17 @@ export const hub = z.strictObject({
   groups: z.array(group),
   /** Whom the config's roles mean by a name: the user who had it when the hub first read it there. */
   named: z.array(z.strictObject({ name: z.string(), id: z.string() })).default([]),
+  /** The config's roles at the last start, to tell what has changed. */
+  roles: z
+    .array(
+      z.strictObject({
+        name: z.string(),
+        scopes: z.array(z.string()),
+        users: z.array(z.string()),
+        groups: z.array(z.string()),
+        services: z.array(z.string()),
+      }),
+    )
+    .default([]),
 })
 export type HubRecord = z.infer<typeof hub>

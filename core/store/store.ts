@@ -92,4 +92,5 @@ const newHub = (): HubRecord => ({
   secret: randomBytes(32).toString('base64url'),
   groups: [],
   named: [],
+  roles: [],
 })

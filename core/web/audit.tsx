@@ -1,15 +1,13 @@
-import { auditScopes, filterOf } from '../api/audit.ts'
+import { filterOf } from '../api/audit.ts'
 import { type AuditEntry, actions } from '../audit.ts'
 import type { Core } from '../core.ts'
-import type { Caller } from '../plugin.ts'
-import { demand } from '../rights.ts'
+import { auditScopes, demand } from '../rights.ts'
 import { withQuery } from './address.ts'
 import type { PageContext } from './environment.ts'
 import { page } from './layout.tsx'
+import { Sections } from './sections.tsx'
 
 const pageSize = 100
-
-export const mayReadAudit = (caller: Caller) => auditScopes.every(scope => caller.allows(scope))
 
 /** `admin/audit`: who did what to whom, the newest first; by user, action and time. */
 export const showAudit = (core: Core) =>
@@ -39,6 +37,7 @@ export const showAudit = (core: Core) =>
       { title: 'Audit trail' },
       <>
         <h1>Audit trail</h1>
+        <Sections core={core} c={c} />
         <form class="row" method="get" action={place}>
           <label>
             User

@@ -8,6 +8,7 @@ import { dressed } from './dressed.ts'
 import type { PageContext, WebEnv } from './environment.ts'
 import { form, navigated, policy, signedIn } from './guard.ts'
 import { Hidden, page } from './layout.tsx'
+import { sentence } from './scopes.tsx'
 
 /**
  * `hub/api/oauth2/authorize`: where notebooks and services send a browser to find out who it is (contract 2.2). A page in
@@ -50,7 +51,7 @@ function confirmPage(core: Core, c: PageContext, { client, scopes }: { client: O
       </p>
       <ul>
         {scopes.map(scope => (
-          <li>{sentence(scope)}</li>
+          <li>{asked(scope)}</li>
         ))}
       </ul>
       <p class="muted">You are about to open {whose}. Allow it only if you trust whoever runs it.</p>
@@ -70,8 +71,8 @@ function confirmPage(core: Core, c: PageContext, { client, scopes }: { client: O
   )
 }
 
-/** A scope for people; the ones that are rare as they are. */
-function sentence(scope: string): string {
+/** A scope for whom it is asked of. */
+function asked(scope: string): string {
   const [name = '', filter = ''] = scope.split('!', 2)
   const what = filter.replace(/^[a-z]+=/, '')
   if (name === 'read:users:name') return 'Read your user name'
@@ -82,5 +83,5 @@ function sentence(scope: string): string {
   }
   if (name === 'access:services') return what ? `Use the service ${what}` : 'Use every service'
   if (name === 'inherit') return 'Everything that you may do'
-  return scope
+  return sentence(scope)
 }

@@ -8,9 +8,8 @@ import type { GroupRecord, UserRecord } from '../store/records.ts'
 import { withQuery } from './address.ts'
 import type { PageContext } from './environment.ts'
 import { Alert, Hidden, page } from './layout.tsx'
+import { counted, part, Search, search, Turns } from './list.tsx'
 import { Sections } from './sections.tsx'
-
-const pageSize = 50
 
 /** `admin/groups`: the groups, as far as the visitor may see them. */
 export const showGroups = (core: Core) =>
@@ -148,7 +147,6 @@ const shown = (value: unknown) => (typeof value === 'string' && meant(value) ===
 const idsOf = (users: readonly UserRecord[]) => users.map(({ id }) => id)
 const namesOf = (users: readonly UserRecord[]) => users.map(({ name }) => name)
 const placeOf = (core: Core, group: string) => `${core.base}hub/admin/groups/${escapeSegment(group)}`
-const counted = (count: number, what: string) => `${count} ${what}${count === 1 ? '' : 's'}`
 
 function groupsPage(core: Core, c: PageContext, problem?: string): Promise<Response> {
   const caller = c.get('caller')
@@ -186,7 +184,7 @@ function groupsPage(core: Core, c: PageContext, problem?: string): Promise<Respo
           </tbody>
         </table>
       )}
-      <Turns action={action} query={query} number={number} pages={pages} />
+      <Turns action={action} query={{ q: query || undefined }} number={number} pages={pages} />
       {caller.allows('admin:groups') && (
         <form class="panel stack" method="post" action={action}>
           <Hidden xsrf={core.xsrf.token(c)} />
@@ -273,7 +271,7 @@ function groupPage(core: Core, c: PageContext, group: GroupRecord, problem?: str
           </tbody>
         </table>
       )}
-      <Turns action={action} query={query} number={number} pages={pages} />
+      <Turns action={action} query={{ q: query || undefined }} number={number} pages={pages} />
       {may('groups') && (
         <form class="panel stack" method="post" action={`${action}/add`}>
           <Hidden xsrf={xsrf} />
@@ -334,45 +332,8 @@ function Properties({ group, xsrf, action, fixed }: { group: GroupRecord; xsrf: 
   )
 }
 
-function Search({ action, query, label }: { action: string; query: string; label: string }) {
-  return (
-    <form class="row" method="get" action={action}>
-      <label>
-        {label}
-        <input name="q" type="search" value={query} autocomplete="off" />
-      </label>
-      <button type="submit">Find</button>
-    </form>
-  )
-}
-
-function Turns({ action, query, number, pages }: { action: string; query: string; number: number; pages: number }) {
-  const turn = (to: number) => withQuery(action, { q: query || undefined, page: to === 1 ? undefined : String(to) })
-  if (pages === 1) return null
-  return (
-    <nav class="row" aria-label="Pages of the list">
-      {number > 1 && <a href={turn(number - 1)}>Previous</a>}
-      <span>
-        Page {number} of {pages}
-      </span>
-      {number < pages && <a href={turn(number + 1)}>Next</a>}
-    </nav>
-  )
-}
-
 const Problem = ({ children }: { children?: Child }) => (
   <Alert>
     <p>{children}</p>
   </Alert>
 )
-
-/** What is searched for: asked in the address, or carried along by a form. */
-const search = (c: PageContext) => (c.req.query('q') ?? c.get('fields')?.get('q') ?? '').trim().slice(0, 255)
-
-/** The part of a list that the page asked for shows. */
-function part<T>(c: PageContext, all: readonly T[]): { items: readonly T[]; number: number; pages: number } {
-  const pages = Math.max(1, Math.ceil(all.length / pageSize))
-  const asked = Number(c.req.query('page') ?? 1)
-  const number = Number.isInteger(asked) ? Math.min(Math.max(asked, 1), pages) : 1
-  return { items: all.slice((number - 1) * pageSize, number * pageSize), number, pages }
-}

@@ -74,7 +74,9 @@ export async function page(core: Core, c: PageContext, frame: Frame, body: Child
             )}
             {visitor && (
               <div class="visitor">
-                <span title={`You are signed in as ${visitor.name}`}>{visitor.name}</span>
+                <a href={`${hub}/sessions`} title={`You are signed in as ${visitor.name}`}>
+                  <span>{visitor.name}</span>
+                </a>
                 <a href={`${hub}/logout`}>Sign out</a>
               </div>
             )}

@@ -1,12 +1,14 @@
 import type { Core } from '../core.ts'
 import type { Caller } from '../plugin.ts'
-import { mayReadAudit } from './audit.tsx'
+import { mayReadAudit, mayReadRoles } from '../rights.ts'
 import type { PageContext } from './environment.ts'
 
 /** The pages of the administration, and who sees a link to each. */
 const sections: { path: string; label: string; may(caller: Caller): boolean }[] = [
   { path: 'admin', label: 'Users and servers', may: caller => caller.holds('list:users') },
   { path: 'admin/groups', label: 'Groups', may: caller => caller.holds('list:groups') },
+  { path: 'admin/services', label: 'Services', may: caller => caller.holds('list:services') },
+  { path: 'admin/roles', label: 'Roles', may: mayReadRoles },
   { path: 'admin/audit', label: 'Audit trail', may: mayReadAudit },
 ]
 
@@ -15,7 +17,7 @@ export function Sections({ core, c }: { core: Core; c: PageContext }) {
   const seen = sections.filter(({ may }) => may(c.get('caller')))
   if (seen.length < 2) return null
   return (
-    <nav class="row" aria-label="Administration">
+    <nav class="row sections" aria-label="Administration">
       {seen.map(({ path, label }) => (
         <a
           href={`${core.base}hub/${path}`}

@@ -27,7 +27,7 @@ export const removeServer = (core: Core) =>
   }
 
 /** Long enough to see most of them end, short enough for who waits; the rest goes on behind the page. */
-async function patiently(core: Core, work: Promise<void>): Promise<void> {
+export async function patiently(core: Core, work: Promise<unknown>): Promise<void> {
   let waits = true
   work.catch(error => waits || core.log.error('a stop that was asked for on a page failed', { error }))
   await Promise.race([work, pause(Math.min(core.settings.timeouts.slowStop ?? core.settings.timeouts.slow, 3000))])

@@ -2,7 +2,7 @@ import type { Hono, MiddlewareHandler } from 'hono'
 import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import type { Core } from '../core.ts'
 import type { Plugin } from '../plugin.ts'
-import { addUsers, deleteUser, setAdmin, showAdmin } from './admin.tsx'
+import { addUsers, showAdmin, stopServers } from './admin.tsx'
 import { showApiDocs } from './api-docs.tsx'
 import { showAudit } from './audit.tsx'
 import { dressed } from './dressed.ts'
@@ -18,11 +18,15 @@ import { signOut } from './logout.tsx'
 import { cspReport, health, metrics } from './machine.ts'
 import { pending } from './pending.tsx'
 import { toHub, userRedirect } from './redirects.ts'
+import { showRoles } from './roles.tsx'
+import { showServices } from './services.tsx'
+import { endSessions, showSessions } from './sessions.tsx'
 import { showStart, start } from './start.tsx'
 import { asset, assets, logo } from './static.ts'
 import { removeServer, stop } from './stop.ts'
 import { stopped } from './stopped.tsx'
 import { createToken, revokeToken, showTokens } from './tokens.tsx'
+import { deleteUser, renameUser, revokeOf, setAdmin, showUser, signOutOf } from './user.tsx'
 
 /**
  * The hub's pages: everything under the base that no server's route and no API endpoint takes. Mount it at `/`, behind the
@@ -80,10 +84,21 @@ export function createWeb(core: Core): Hono<WebEnv> {
   app.post(hub('token'), navigated, visitor, fields, createToken(core))
   app.post(hub('token/revoke'), navigated, visitor, fields, revokeToken(core))
 
+  // the browsers that one is signed in with
+  app.get(hub('sessions'), navigated, visitor, showSessions(core))
+  app.post(hub('sessions/end'), navigated, visitor, fields, endSessions(core))
+
   // administration
   app.get(hub('admin'), navigated, visitor, showAdmin(core))
   app.get(hub('admin/audit'), navigated, visitor, showAudit(core))
   app.post(hub('admin/users'), navigated, visitor, fields, addUsers(core))
+  app.post(hub('admin/stop'), navigated, visitor, fields, stopServers(core))
+  app.get(hub('admin/services'), navigated, visitor, showServices(core))
+  app.get(hub('admin/roles'), navigated, visitor, showRoles(core))
+  app.get(hub('admin/users/:user'), navigated, visitor, showUser(core))
+  app.post(hub('admin/users/:user/rename'), navigated, visitor, fields, renameUser(core))
+  app.post(hub('admin/users/:user/revoke'), navigated, visitor, fields, revokeOf(core))
+  app.post(hub('admin/users/:user/sign-out'), navigated, visitor, fields, signOutOf(core))
   app.post(hub('admin/users/:user/admin'), navigated, visitor, fields, setAdmin(core))
   app.post(hub('admin/users/:user/delete'), navigated, visitor, fields, deleteUser(core))
 
