@@ -25,6 +25,9 @@ export const actions = [
   'server.delete',
   /** Somebody opens a server that is not theirs. */
   'server.open',
+  'service.create',
+  'service.delete',
+  'hub.shutdown',
   /** Something was asked for without the right to it. */
   'refused',
 ] as const

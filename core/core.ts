@@ -9,6 +9,7 @@ import type { Xsrf } from './identity/xsrf.ts'
 import type { Metrics } from './metrics.ts'
 import type { OAuthProvider } from './oauth/provider.ts'
 import type { Log, Plugin } from './plugin.ts'
+import type { Routes } from './servers/routes.ts'
 import type { Servers } from './servers/servers.ts'
 import type { Services } from './services/services.ts'
 
@@ -28,6 +29,7 @@ export interface Core {
   logins: Logins
   oauth: OAuthProvider
   servers: Servers
+  routes: Routes
   services: Services
   metrics: Metrics
   audit: Audit
@@ -35,4 +37,9 @@ export interface Core {
   plugins: readonly Plugin[]
   /** When the hub began to shut down; pages say so and streams end. */
   closing: AbortSignal
+  /**
+   * End this hub in good order. `servers`: after all servers have been stopped; else they go on, for the next hub. `proxy`: with
+   * the front that it is a child of; a front that runs by itself goes on. Resolves once the end has begun; may be called twice.
+   */
+  end(what: { servers: boolean; proxy: boolean }): Promise<void>
 }

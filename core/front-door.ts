@@ -28,8 +28,11 @@ export function frontDoor({ front, local }: { front: RouteApi | undefined; local
   const proof = front && proofBy(front)
   return async function frontDoor(c, next) {
     const { headers } = c.req.raw
-    if (proof && !same(headers.get(header) ?? '', proof)) for (const claim of claims) headers.delete(claim)
-    headers.delete(header)
+    const shown = headers.get(header)
+    // Most bring none of them, and a set of headers that is changed has to be made first.
+    const drop = (name: string) => headers.has(name) && headers.delete(name)
+    if (proof && (shown === null || !same(shown, proof))) claims.forEach(drop)
+    drop(header)
     if (local && isInDns(headers.get('host') ?? '')) {
       const message = 'This hub is for its own machine alone. To reach it by this name, set "url" in hub.config.ts.\n'
       throw new HTTPException(403, { message })

@@ -1,6 +1,7 @@
 import { chmod, mkdir, rm } from 'node:fs/promises'
 import { createServer, type Server as HttpServer } from 'node:http'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { getRequestListener } from '@hono/node-server'
 import { Hono } from 'hono'
 import { createApi } from './api/api.ts'
@@ -21,7 +22,7 @@ import { createMetrics, type Metrics } from './metrics.ts'
 import { createOAuthProvider } from './oauth/provider.ts'
 import type { Close, Job, Log, Plugin, Reach, RouteApi } from './plugin.ts'
 import { createPluginHub, isPublic } from './plugin-hub.ts'
-import { createRoutes, extraRoutes } from './servers/routes.ts'
+import { configRoutes, createRoutes } from './servers/routes.ts'
 import { createServers, type RunningServers } from './servers/servers.ts'
 import { createProbe } from './services/probe.ts'
 import { runServices } from './services/run.ts'
@@ -39,6 +40,8 @@ export interface HubOptions {
   routeApi: RouteApi
   /** A unix socket to listen on for the front, beside the address for the servers. */
   socket?: string
+  /** Called when this process is asked to end over the API, maybe more than once. `proxy`: together with the front that it belongs to. */
+  end(how: { proxy: boolean }): void
 }
 
 /** A hub process. */
@@ -57,12 +60,15 @@ export interface HubProcess {
 }
 
 /** The composition root: config → plugins → stages, servers, web, api. Nothing is started and no state is touched before `start`. */
-export function createHub({ settings, plugins, dataFolder }: LoadedConfig, { log, routeApi, socket }: HubOptions): HubProcess {
+export function createHub(
+  { settings, plugins, dataFolder }: LoadedConfig,
+  { log, routeApi, socket, end }: HubOptions,
+): HubProcess {
   const control = new AbortController()
   const closing = control.signal
   const closers: Close[] = []
   let drain: (ms: number) => Promise<void> = async () => {}
-  let stopAll: (ms: number) => Promise<void> = async () => {}
+  let stopAll: () => Promise<void> = async () => {}
   let audit: Audit = unrecorded
   const metrics = createMetrics()
   const { url, base } = placeOf(settings)
@@ -96,13 +102,7 @@ export function createHub({ settings, plugins, dataFolder }: LoadedConfig, { log
     })
 
     settings.proxy.proxy.connect?.(routeApi)
-    const routes = createRoutes(
-      settings.proxy,
-      log,
-      metrics,
-      closing,
-      new Map([...identity.services.routes, ...extraRoutes(settings)]),
-    )
+    const routes = createRoutes(settings.proxy, log, metrics, closing, configRoutes(settings, identity.services))
     const servers = createServers({
       hub,
       settings,
@@ -119,7 +119,26 @@ export function createHub({ settings, plugins, dataFolder }: LoadedConfig, { log
     })
     drain = servers.drain
     stopAll = servers.stopAll
-    const core: Core = { settings, log, base, url, ...identity, oauth, servers, metrics, audit, plugins, closing }
+    const core: Core = {
+      settings,
+      log,
+      base,
+      url,
+      ...identity,
+      oauth,
+      servers,
+      routes,
+      metrics,
+      audit,
+      plugins,
+      closing,
+      async end({ servers: too, proxy }) {
+        // Who asks says what becomes of the servers, in place of the config.
+        stopAll = async () => {}
+        if (too) await servers.stopAll()
+        end({ proxy })
+      },
+    }
 
     for (const plugin of plugins) {
       if (!plugin.setup) continue
@@ -171,7 +190,8 @@ export function createHub({ settings, plugins, dataFolder }: LoadedConfig, { log
     },
     close: closeAll,
     async leave() {
-      if (settings.servers.stopOnExit && !closing.aborted) await stopAll(settings.timeouts.grace / 2)
+      if (!settings.servers.stopOnExit || closing.aborted) return
+      await Promise.race([stopAll(), sleep(settings.timeouts.grace / 2, undefined, { ref: false })])
     },
     async command(name, verb, args) {
       const plugin = plugins.find(plugin => plugin.name === name)

@@ -27,6 +27,8 @@ export type Close = () => Awaitable<void>
 export interface Plugin {
   /** Unique within one hub: `[a-z][a-z0-9-]*`. Names its log lines, metrics, routes and verbs. */
   name: string
+  /** For `GET hub/api/info`. Left out by those that come with the hub: theirs is the hub's. */
+  version?: string
   authenticator?: Authenticator
   network?: Network
   mount?: Mount

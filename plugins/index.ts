@@ -1,5 +1,6 @@
 export { dummy } from './dummy/index.ts'
 export { httpProxy } from './http-proxy/index.ts'
+export { dn, ldap } from './ldap/index.ts'
 export { local } from './local/index.ts'
 export { localVolume } from './local-volume/index.ts'
 export { overlay } from './overlay/index.ts'

@@ -16,11 +16,12 @@ import { createIdentity } from '../core/identity/identity.ts'
 import { silent } from '../core/log.ts'
 import { createMetrics } from '../core/metrics.ts'
 import { createOAuthProvider } from '../core/oauth/provider.ts'
-import type { Handle, Plugin, ServerSpec, Status } from '../core/plugin.ts'
+import type { Handle, Plugin, Route, ServerSpec, Status } from '../core/plugin.ts'
 import { createRoutes } from '../core/servers/routes.ts'
 import { createServers } from '../core/servers/servers.ts'
 import { openStore } from '../core/store/store.ts'
 import { dummy } from '../plugins/dummy/index.ts'
+import { checkAnswer } from './api-answers.ts'
 
 /** Servers that are no more than an HTTP server each. A start or stop waits while its gate is shut. */
 export function engine(t: TestContext) {
@@ -103,7 +104,15 @@ export async function apiHub(
   const folder = await mkdtemp(join(tmpdir(), 'api-'))
   const control = new AbortController()
   const running = engine(t)
-  const proxy: Plugin = { name: 'table', proxy: { add: async () => {}, remove: async () => {}, list: async () => [] } }
+  const table = new Map<string, Route & { active: Date }>()
+  const proxy: Plugin = {
+    name: 'table',
+    proxy: {
+      add: async route => void table.set(route.path, { ...route, active: new Date() }),
+      remove: async path => void table.delete(path),
+      list: async () => [...table.values()],
+    },
+  }
   const settings = config.parse({
     authenticators: [authenticator],
     access,
@@ -134,20 +143,36 @@ export async function apiHub(
     audit,
     base,
   })
+  const routes = createRoutes(proxy, silent, metrics, closing, identity.services)
   const servers = createServers({
     hub: { id: store.hub.data.id, base, url: address, address: 'http://127.0.0.1:8081' },
     settings,
     users: identity.users,
     tokens: identity.tokens,
     spawner: running.plugin,
-    routes: createRoutes(proxy, silent, metrics, closing),
+    routes,
     stager,
     metrics,
     audit,
     log: silent,
     closing,
   })
-  const core: Core = { settings, log: silent, base, url: address, ...identity, oauth, servers, metrics, audit, plugins, closing }
+  const ends: object[] = []
+  const core: Core = {
+    settings,
+    log: silent,
+    base,
+    url: address,
+    ...identity,
+    oauth,
+    servers,
+    routes,
+    metrics,
+    audit,
+    plugins,
+    closing,
+    end: async what => void ends.push(what),
+  }
   t.after(async () => {
     control.abort(new HubError('unavailable', 'The test is over.'))
     await Promise.all([...servers.active()].map(server => server.settled()))
@@ -184,6 +209,7 @@ export async function apiHub(
     })
     const read = await reply.text()
     const json = read !== '' && /^application\/json/.test(reply.headers.get('content-type') ?? '') ? JSON.parse(read) : undefined
+    checkAnswer(method, path, reply.status, json)
     return { status: reply.status, headers: reply.headers, text: read, json }
   }
 
@@ -204,7 +230,7 @@ export async function apiHub(
     }
   }
 
-  return { ...running, folder, hold, core, app, person, send, browser, store }
+  return { ...running, servers, table, ends, folder, hold, core, app, person, send, browser, store }
 }
 
 interface Sent {

@@ -12,6 +12,7 @@ import { normalizeUsername, serverPath, slug } from '../core/names.ts'
 import type { AuthorizeResult } from '../core/oauth/provider.ts'
 import type { Caller, Cause, Plugin, ScopeTarget } from '../core/plugin.ts'
 import { compose, profilesFor } from '../core/servers/profiles.ts'
+import { createRoutes } from '../core/servers/routes.ts'
 import type { Server, StartEvent, StartRequest } from '../core/servers/server.ts'
 import { createServices } from '../core/services/services.ts'
 import { emptyServer, type ServerRecord, type TokenRecord, type UserRecord } from '../core/store/records.ts'
@@ -47,6 +48,9 @@ export interface FakeCore extends Core {
 }
 
 /** A core whose parts are Maps, for tests of pages. */
+/** Nobody has made a service over the API. */
+export const noRecords = { data: { services: [] }, update: async () => ({ services: [] }) }
+
 /** The default roles, which the config gives to no service. */
 export const usualRoles = {
   ofService: () => [],
@@ -132,8 +136,16 @@ export function fakeCore(
     metrics: createMetrics(),
     audit: unrecorded,
     plugins,
-    services: createServices({ settings: settings.services, base, groupsOf: name => groups.get(name) ?? [], roles: usualRoles }),
+    services: createServices({
+      settings: settings.services,
+      base,
+      groupsOf: name => groups.get(name) ?? [],
+      roles: usualRoles,
+      records: noRecords,
+    }),
     closing: closing.signal,
+    end: async what => void calls.push(['end', what]),
+    routes: createRoutes({ name: 'fake' }, silent, createMetrics(), closing.signal),
     calls,
     bearers,
     answers,
@@ -197,6 +209,7 @@ export function fakeCore(
       },
       updateServer: async id => core.users.byId(id)!,
       removeServer: async id => core.users.byId(id)!,
+      renameServer: async id => core.users.byId(id)!,
       active() {},
       used() {},
       lastUse: () => ({ at: null, from: null }),
@@ -209,11 +222,13 @@ export function fakeCore(
         get: () => undefined,
         all: () => [],
         of: id => groups.get(core.users.byId(id)!.name) ?? [],
+        byHand: () => [],
+        tell: async () => {},
         set: async () => {},
         create: async () => [],
-        add: async name => ({ name, properties: {}, users: [] }),
-        remove: async name => ({ name, properties: {}, users: [] }),
-        setProperties: async (name, properties) => ({ name, properties, users: [] }),
+        add: async name => ({ name, properties: {}, users: [], told: {} }),
+        remove: async name => ({ name, properties: {}, users: [], told: {} }),
+        setProperties: async (name, properties) => ({ name, properties, users: [], told: {} }),
         delete: async () => {},
       },
       flush: async () => {},
@@ -326,6 +341,11 @@ export function fakeCore(
     servers: {
       get: (owner, name) => servers.get(owner.name)?.get(name),
       of: owner => [...(servers.get(owner.name)?.values() ?? [])],
+      repairRoutes: async () => {},
+      async rename() {
+        throw new Error('no page renames servers')
+      },
+      begun: owner => core.servers.of(owner),
       *active() {
         for (const some of servers.values()) for (const server of some.values()) if (server.state !== 'stopped') yield server
       },

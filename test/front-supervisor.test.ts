@@ -15,7 +15,7 @@ function family(
   leaves = false,
 ) {
   const story: string[] = []
-  const children: { die(how: string): void }[] = []
+  const children: { die(how: string): void; leave(how: { proxy: boolean }): void }[] = []
   const fork = (): HubChild => {
     const number = children.length + 1
     let die: (how: string) => void = () => {}
@@ -23,10 +23,15 @@ function family(
       die = resolve
     })
     void ended.then(how => story.push(`${number} ends: ${how}`))
-    children.push({ die })
+    let leave: (how: { proxy: boolean }) => void = () => {}
+    const leaves = new Promise<{ proxy: boolean }>(resolve => {
+      leave = resolve
+    })
+    children.push({ die, leave })
     story.push(`${number} is born`)
     return {
       ended,
+      leaves,
       async ask(request) {
         const of = request.do === 'check' && request.config !== undefined ? ` ${request.config}` : ''
         story.push(`${number} ${request.do}${of}`)
@@ -41,7 +46,14 @@ function family(
       kill: () => die('SIGKILL'),
     }
   }
-  const options: SupervisorOptions = { fork, meet, grace: 1000, leaves, log: silent }
+  const options: SupervisorOptions = {
+    fork,
+    meet,
+    end: () => void story.push('the front is to end'),
+    grace: 1000,
+    leaves,
+    log: silent,
+  }
   const supervisor = superviseHub(options)
   t.after(() => supervisor.close())
   return { supervisor, story, children }
@@ -161,6 +173,20 @@ test('what dies while everything is ended is not started again', async t => {
   await supervisor.close()
   assert.deepEqual(story.slice(3), ['1 ends: SIGKILL'])
   await assert.rejects(supervisor.restart(), { code: 'busy', message: 'The hub is being ended.' })
+})
+
+test('a hub that was asked to end over its API is not started again; its front goes on, or ends with it', async t => {
+  const { supervisor, story, children } = family(t)
+  await supervisor.prepare()
+  await supervisor.start()
+  children[0]?.leave({ proxy: false })
+  await until(story, '1 ends: exit code 0')
+  await assert.rejects(supervisor.command('p', 'v', []), { code: 'unavailable' })
+  await supervisor.restart()
+  assert.deepEqual(story.slice(3), ['1 ends: exit code 0', '2 is born', '2 check', '2 start'])
+  children[1]?.leave({ proxy: true })
+  await until(story, 'the front is to end')
+  assert.equal(story.at(-1), 'the front is to end')
 })
 
 test('a hub that had to be killed has not ended well', async t => {

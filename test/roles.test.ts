@@ -218,8 +218,18 @@ test('config roles: what is wrong is told with its place', async t => {
     await refusal(t, `export default defineConfig({ ...rest, roles: [{ name: 'ops', scope: [] }] })`),
     /did you mean "scopes"/,
   )
-  const { settings } = await load(t, `export default defineConfig({ ...rest, roles: [{ name: 'ops', services: ['culler'] }] })`)
+  const services = `services: [{ name: 'culler', token: 'a-token-of-some-length' }]`
+  const withRole = (name: string, more = '') =>
+    `export default defineConfig({ ...rest, ${more} roles: [{ name: 'ops', services: ['${name}'] }] })`
+  const { settings } = await load(t, withRole('culler', `${services},`))
   assert.deepEqual(settings.roles[0]?.services, ['culler'])
+  const message = /:3:\d+ roles\[0\]\.services\[0\]: there is no service "cullr" in services, did you mean "culler"\?$/
+  assert.match(await refusal(t, withRole('cullr', `${services},`)), message)
+  assert.match(
+    await refusal(t, withRole('grades', `${services},`)),
+    /there is no service "grades" in services; there are: culler$/,
+  )
+  assert.match(await refusal(t, withRole('grades')), /there is no service "grades" in services$/)
 })
 
 test('config roles: what the config says otherwise than at the last start is in the audit trail, once', async t => {

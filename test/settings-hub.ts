@@ -42,6 +42,7 @@ export async function settingsHub(t: TestContext, given: Given = {}, folder?: st
     {
       log: createLog({ format: 'json', level: 'debug', write: line => void lines.push(line) }),
       routeApi: { at: { socket: '/nowhere' }, token: 'secret' },
+      end: () => {},
     },
   )
   await hub.start()

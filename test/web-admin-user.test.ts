@@ -46,10 +46,10 @@ test('user page: account, groups with their source, roles with theirs, rights, s
     services: [{ name: 'grades', url: 'http://127.0.0.1:9', access: { groups: ['tutors'] } }],
   })
   const { core, root, user } = hub
-  await core.users.groups.set(user('alice').id, ['tutors', 'here'])
+  await core.users.groups.set(user('alice').id, ['here'])
+  await core.users.groups.tell(user('alice').id, ['tutors'], 'dummy')
   await core.users.update(user('alice').id, draft => {
     draft.identity = { authenticator: 'dummy', id: null }
-    draft.toldGroups = ['tutors']
   })
   const { record } = await core.tokens.create(user('alice').id, { kind: 'api', note: 'at night', scopes: ['servers!user'] })
   core.users.used(user('alice').id, { token: record.id }, new Date(), '192.0.2.9')

@@ -1,8 +1,8 @@
 import { Hono } from 'hono'
-import { bodyLimit } from 'hono/body-limit'
 import { HTTPException } from 'hono/http-exception'
 import { routePath } from 'hono/route'
 import type { ContentfulStatusCode } from 'hono/utils/http-status'
+import { limitBody } from '../body-limit.ts'
 import type { Core } from '../core.ts'
 import { HubError, isHubError } from '../errors.ts'
 import { demand } from '../rights.ts'
@@ -17,10 +17,12 @@ import { readHealth, readInfo, readMetrics, readVersion } from './hub.ts'
 import { exchangeCode } from './oauth.ts'
 import { openApi, type Routes } from './openapi.ts'
 import { followStart } from './progress.ts'
+import { changeProxy, checkRoutes, listRoutes } from './proxy.ts'
 import { addServer, changeServer, readServer, startServer, stopServer } from './servers.ts'
-import { listServices, readService } from './services.ts'
-import { addToken, introspect, listTokens, readToken, removeToken } from './tokens.ts'
-import { addUser, addUsers, changeUser, listUsers, readSelf, readUser, removeUser } from './users.ts'
+import { addService, listServices, readService, removeService } from './services.ts'
+import { shutDown } from './shutdown.ts'
+import { addToken, introspect, listTokens, noMore, readToken, removeToken } from './tokens.ts'
+import { addUser, addUsers, adminAccess, changeUser, listUsers, readSelf, readUser, removeUser } from './users.ts'
 
 const oneServer = { GET: readServer, POST: startServer, DELETE: stopServer }
 
@@ -39,13 +41,14 @@ export const routes: Routes = {
   '/users': { GET: listUsers, POST: addUsers },
   '/users/:user': { GET: readUser, POST: addUser, PATCH: changeUser, DELETE: removeUser },
   '/users/:user/activity': { POST: noteActivity },
+  '/users/:user/admin-access': { POST: adminAccess },
   '/users/:user/tokens': { GET: listTokens, POST: addToken },
   '/users/:user/tokens/:token': { GET: readToken, DELETE: removeToken },
 
   '/users/:user/server': oneServer,
   '/users/:user/server/progress': { GET: followStart },
   // Without a name it is the default server.
-  '/users/:user/servers/': oneServer,
+  '/users/:user/servers/': { ...oneServer, PUT: addServer },
   '/users/:user/servers/:server': { ...oneServer, PUT: addServer, PATCH: changeServer },
   '/users/:user/servers/:server/progress': { GET: followStart },
 
@@ -54,14 +57,16 @@ export const routes: Routes = {
   '/groups/:group/users': { POST: addMembers, DELETE: removeMembers },
   '/groups/:group/properties': { PUT: setProperties },
 
-  // The config alone says which services there are.
   '/services': { GET: listServices },
-  '/services/:service': { GET: readService },
+  '/services/:service': { GET: readService, POST: addService, DELETE: removeService },
+
+  '/proxy': { GET: listRoutes, POST: checkRoutes, PATCH: changeProxy },
+  '/shutdown': { POST: shutDown },
 
   '/oauth2/token': { POST: exchangeCode },
-  '/authorizations/token/:token': { GET: introspect },
+  '/authorizations/token/:token': { GET: introspect, POST: noMore },
 
-  // To come, here and nowhere else: shares, share-codes, proxy, shutdown.
+  // To come, here and nowhere else: shares, share-codes.
 }
 
 const largestBody = 2 ** 20
@@ -70,7 +75,7 @@ const largestBody = 2 ** 20
 export function createApi(core: Core): Hono<RequestEnv> {
   const app = new Hono<RequestEnv>()
   app.onError(answerError(core))
-  app.use(dress(core), refuseEncoded, bodyLimit({ maxSize: largestBody, onError: tooLarge }))
+  app.use(dress(core), refuseEncoded, limitBody(largestBody, tooLarge))
 
   for (const [path, endpoints] of Object.entries(routes)) app.all(path, dispatch(core, path, new Map(Object.entries(endpoints))))
 
@@ -117,6 +122,8 @@ async function admit(core: Core, c: ApiContext, path: string, access: Endpoint['
   }
   const group = c.req.param('group')
   if (group !== undefined) return demand(caller, access, { group })
+  const service = c.req.param('service')
+  if (service !== undefined) return demand(caller, access, { service })
   const user = c.req.param('user')
   const server = path.startsWith('/users/:user/server') ? { server: c.req.param('server') ?? '' } : {}
   demand(caller, access, user === undefined ? undefined : { user, ...server })

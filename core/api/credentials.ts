@@ -14,7 +14,9 @@ export async function identify(core: Core, c: ApiContext): Promise<void> {
   const service = serviceOf(core, c)
   if (service) {
     c.set('service', service)
-    c.set('caller', core.services.caller(service))
+    const caller = core.services.caller(service)
+    core.audit.by(caller)
+    c.set('caller', caller)
     return
   }
   const { owner: found, token, session } = tokenOf(core, c) ?? sessionOf(core, c)

@@ -70,11 +70,19 @@ export const addServer = withBody(['start:servers'], recordBody.optional(), asyn
   return c.json(serverModel(core, c.get('caller'), await describe(core, user, name, body ?? {})), 201)
 })
 
+const changeBody = recordBody
+  .extend({ name: z.string().min(1).max(255).optional() })
+  .refine(body => Object.keys(body).length > 0, 'expected a change: name, display_name or user_options')
+
 /** What it is called and starts with; only while it is stopped. */
-export const changeServer = withBody(['start:servers'], recordBody, async (core, c, body) => {
+export const changeServer = withBody(['start:servers'], changeBody, async (core, c, { name, ...body }) => {
   const server = namedServer(core, c)
+  const { owner, ref } = server
   if (isActive(server)) throw new HubError('invalid', 'The server is running. Stop it before you change it.')
-  return c.json(serverModel(core, c.get('caller'), await describe(core, server.owner, server.ref.name, body)))
+  // First what may be refused for its content; a name is refused for what there is.
+  const described = await describe(core, owner, ref.name, body)
+  const changed = name === undefined || name === ref.name ? described : await core.servers.rename(owner, ref.name, name)
+  return c.json(serverModel(core, c.get('caller'), changed))
 })
 
 async function describe(core: Core, user: UserRecord, name: string, body: z.output<typeof recordBody>): Promise<Server> {

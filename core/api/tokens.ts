@@ -135,3 +135,11 @@ function scopesOfRole({ roles }: Core, role: string): readonly string[] {
     throw new HubError('invalid', `There is no role "${role}". There are: ${[...roles.all.keys()].join(', ')}.`)
   return roles.scopesOf(role)
 }
+
+/** How tokens were made before JupyterHub 2; 404 since (contract 4.4). */
+export const noMore: Endpoint = {
+  access: 'everybody',
+  run() {
+    throw missing()
+  },
+}

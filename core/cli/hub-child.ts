@@ -16,6 +16,11 @@ export type Request =
   | { do: 'leave' }
   | { do: 'command'; plugin: string; verb: string; args: string[] }
 
+/** What a hub says unasked. */
+export interface Leave {
+  leave: { proxy: boolean }
+}
+
 /** A hub process as its front has it. */
 export interface HubChild {
   /** Rejects with the hub's error, and when it has ended before it answered. */
@@ -24,6 +29,8 @@ export interface HubChild {
   stop(grace: number): Promise<void>
   /** SIGKILL, without waiting. */
   kill(): void
+  /** Resolves when the hub was asked over its API to end: `proxy` with its front. It waits to be told to. */
+  readonly leaves: Promise<{ proxy: boolean }>
   /** Resolves with how it ended: `exit code 1`, `SIGKILL`. */
   readonly ended: Promise<string>
 }
@@ -45,13 +52,18 @@ export function forkHub(main: string, config: string): HubChild {
     child.on('error', error => resolve(error.message))
     child.once('exit', (code, signal) => resolve(signal ?? `exit code ${code}`))
   })
-  child.on('message', ({ id, ...answer }: Reply & { id: number }) => {
-    waiting.get(id)?.(answer as Reply)
-    waiting.delete(id)
+  const leaves = new Promise<{ proxy: boolean }>(resolve => {
+    child.on('message', (message: (Reply & { id: number }) | Leave) => {
+      if ('leave' in message) return resolve(message.leave)
+      const { id, ...answer } = message
+      waiting.get(id)?.(answer as Reply)
+      waiting.delete(id)
+    })
   })
 
   return {
     ended,
+    leaves,
     ask(request) {
       const id = ++count
       return new Promise<string>((resolve, reject) => {

@@ -40,6 +40,7 @@ export async function start(asked: Asked, main: string): Promise<number> {
     hub = superviseHub({
       fork: () => forkHub(main, file),
       meet: { socket: places.hub, routeApi },
+      end: () => ending.tell('it was asked for over the API'),
       grace: grace + killAfter,
       leaves: settings.servers.stopOnExit,
       log,
@@ -93,12 +94,13 @@ export async function hub(asked: Asked): Promise<number> {
   const { grace } = loaded.settings.timeouts
   for (const warning of loaded.warnings) log.warn(warning)
   const places = await openPlaces(loaded.dataFolder)
+  const ending = untilTold({ log, grace })
   const hub = createHub(loaded, {
     log,
     socket: places.hub,
     routeApi: await routeApi(asked.front ?? process.env.SWARMHUB_FRONT, places),
+    end: () => ending.tell('it was asked for over the API'),
   })
-  const ending = untilTold({ log, grace })
   let close: Close = () => {}
   try {
     await hub.start({ wait: grace + lockWait, signal: ending.signal })

@@ -113,6 +113,7 @@ const hooks = {
 
 const pluginShape = z.strictObject({
   name: z.string().regex(/^[a-z][a-z0-9-]*$/, 'expected a name of a-z, 0-9 and "-" that starts with a letter'),
+  version: z.string().optional(),
   authenticator: z
     .discriminatedUnion('kind', [
       z.looseObject({ kind: z.literal('password'), label: z.string(), check: does(), refresh: does().optional() }),

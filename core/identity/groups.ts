@@ -2,6 +2,7 @@ import { type Audit, unrecorded } from '../audit.ts'
 import { HubError } from '../errors.ts'
 import type { GroupRecord } from '../store/records.ts'
 import type { Store } from '../store/store.ts'
+import { forgetScopes } from './forget.ts'
 
 /** Users are named by their ids here. Whatever changes something is durable when it resolves. */
 export interface Groups {
@@ -10,15 +11,23 @@ export interface Groups {
   all(): Iterable<GroupRecord>
   /** Names of the groups that this user is in. */
   of(userId: string): readonly string[]
-  /** Make the user a member of exactly these groups; missing ones are created. Throws `invalid` for what can be no group's name. */
+  /** Of these, the ones that somebody put them into by hand. */
+  byHand(userId: string): readonly string[]
+  /**
+   * What an authenticator says now: these groups, missing ones are created, and no other that an authenticator has told before. A
+   * membership that was given by hand stays one, whatever is told. Throws as `set`.
+   */
+  tell(userId: string, groups: readonly string[], authenticator: string): Promise<void>
+  /** By hand: make the user a member of exactly these groups; missing ones are created. Throws `invalid` for what can be no group's name. */
   set(userId: string, groups: readonly string[]): Promise<void>
   /** All of them or none, each with these members. Throws `conflict` when there is one already, `invalid` as `set`. */
   create(names: readonly string[], users?: readonly string[]): Promise<GroupRecord[]>
-  /** Who is a member already stays one. Throws `missing` when there is no such group, as the following do. */
+  /** By hand: who is a member already stays one, also when no authenticator says so any more. Throws `missing` when there is no such group, as the following do. */
   add(name: string, users: readonly string[]): Promise<GroupRecord>
   remove(name: string, users: readonly string[]): Promise<GroupRecord>
   /** In place of all properties that it had. */
   setProperties(name: string, properties: GroupRecord['properties']): Promise<GroupRecord>
+  /** With all scopes of tokens that named it: another group of this name gives them nothing. */
   delete(name: string): Promise<void>
 }
 
@@ -53,10 +62,42 @@ export function createGroups(store: Store, audit: Audit = unrecorded): Groups {
     return named(groups, name)
   }
 
+  /** Who is changed by hand is told by nobody any more. */
+  const byHandNow = (group: GroupRecord, users: Iterable<string>) => {
+    for (const id of users) delete group.told[id]
+  }
+
   return {
     get: name => lookUp().byName.get(name),
     all: () => store.hub.data.groups,
     of,
+    byHand: userId => of(userId).filter(name => lookUp().byName.get(name)?.told[userId] === undefined),
+    async tell(userId, groups, authenticator) {
+      checkNames(groups)
+      const wanted = new Set(groups)
+      const isSo = ({ name, users, told }: GroupRecord) => {
+        const by = told[userId]
+        return wanted.has(name) ? users.includes(userId) && (by === undefined || by === authenticator) : by === undefined
+      }
+      if (store.hub.data.groups.every(isSo) && groups.every(name => lookUp().byName.has(name))) return
+      await store.hub.update(draft => {
+        for (const group of draft.groups.filter(group => !isSo(group))) {
+          group.users = group.users.filter(id => id !== userId)
+          delete group.told[userId]
+          if (!wanted.has(group.name)) continue
+          group.users.push(userId)
+          group.told[userId] = authenticator
+        }
+        const known = new Set(draft.groups.map(({ name }) => name))
+        for (const name of wanted)
+          if (!known.has(name)) draft.groups.push({ name, properties: {}, users: [userId], told: { [userId]: authenticator } })
+      })
+      audit.record({
+        action: 'group.change',
+        target: { user: nameOf(userId) },
+        details: { groups: of(userId).join(', '), by: authenticator },
+      })
+    },
     async set(userId, groups) {
       checkNames(groups)
       const present = of(userId)
@@ -67,9 +108,11 @@ export function createGroups(store: Store, audit: Audit = unrecorded): Groups {
           const should = groups.includes(group.name)
           if (should && !is) group.users.push(userId)
           if (is && !should) group.users = group.users.filter(id => id !== userId)
+          byHandNow(group, [userId])
         }
         const known = new Set(draft.groups.map(({ name }) => name))
-        for (const name of new Set(groups)) if (!known.has(name)) draft.groups.push({ name, properties: {}, users: [userId] })
+        for (const name of new Set(groups))
+          if (!known.has(name)) draft.groups.push({ name, properties: {}, users: [userId], told: {} })
       })
       audit.record({ action: 'group.change', target: { user: nameOf(userId) }, details: { groups: groups.join(', ') } })
     },
@@ -79,29 +122,34 @@ export function createGroups(store: Store, audit: Audit = unrecorded): Groups {
       const { groups } = await store.hub.update(draft => {
         const taken = draft.groups.find(({ name }) => wanted.has(name))
         if (taken) throw new HubError('conflict', `There is a group ${taken.name} already.`)
-        for (const name of wanted) draft.groups.push({ name, properties: {}, users: [...new Set(users)] })
+        for (const name of wanted) draft.groups.push({ name, properties: {}, users: [...new Set(users)], told: {} })
       })
       for (const name of wanted) audit.record({ action: 'group.create', target: { group: name } })
       return groups.filter(({ name }) => wanted.has(name))
     },
     add: (name, users) =>
-      change(
-        name,
-        { added: users.map(nameOf).join(', ') },
-        group => void (group.users = [...new Set([...group.users, ...users])]),
-      ),
+      change(name, { added: users.map(nameOf).join(', ') }, group => {
+        group.users = [...new Set([...group.users, ...users])]
+        byHandNow(group, users)
+      }),
     remove: (name, users) =>
       change(name, { removed: users.map(nameOf).join(', ') }, group => {
         const leaving = new Set(users)
         group.users = group.users.filter(id => !leaving.has(id))
+        byHandNow(group, users)
       }),
     setProperties: (name, properties) =>
       change(name, { properties: Object.keys(properties).join(', ') }, group => void (group.properties = properties)),
     async delete(name) {
+      if (!lookUp().byName.has(name)) throw missing()
+      const forget = () => forgetScopes(store, scope => scope.endsWith(`!group=${name}`))
+      // Before: a crash in between must not leave them. After: for tokens that were made meanwhile.
+      await forget()
       await store.hub.update(draft => {
         const gone = named(draft.groups, name)
         draft.groups = draft.groups.filter(group => group !== gone)
       })
+      await forget()
       audit.record({ action: 'group.delete', target: { group: name } })
     },
   }
@@ -118,6 +166,8 @@ function checkNames(names: readonly string[]): void {
 
 function named(groups: readonly GroupRecord[], name: string): GroupRecord {
   const group = groups.find(group => group.name === name)
-  if (!group) throw new HubError('missing', 'There is no such group.')
+  if (!group) throw missing()
   return group
 }
+
+const missing = () => new HubError('missing', 'There is no such group.')

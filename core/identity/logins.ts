@@ -159,16 +159,19 @@ export function createLogins({
     return bringUpToDate(user, authenticator, identity, groups)
   }
 
-  const groupsOf = ({ groups }: Identity, account: UserRecord | undefined): readonly string[] =>
-    groups ? [...new Set(groups.filter(isGroupName))] : account ? users.groups.of(account.id) : []
+  const told = (groups: readonly string[]) => [...new Set(groups.filter(isGroupName))]
+
+  /** All that will be theirs: what the authenticator says, if it does, beside what somebody gave them by hand. */
+  function groupsOf({ groups }: Identity, account: UserRecord | undefined): readonly string[] {
+    if (!groups) return account ? users.groups.of(account.id) : []
+    return [...new Set([...told(groups), ...(account ? users.groups.byHand(account.id) : [])])]
+  }
 
   async function bringUpToDate(user: UserRecord, authenticator: string, identity: Identity, groups: readonly string[]) {
-    if (identity.groups) await users.groups.set(user.id, groups)
+    if (identity.groups) await users.groups.tell(user.id, told(identity.groups), authenticator)
     const by = access.makesAdmin(user.name, groups) ? 'access' : identity.admin ? 'authenticator' : undefined
     return users.update(user.id, draft => {
       draft.identity = { authenticator, id: identity.id ?? draft.identity?.id ?? null }
-      if (identity.groups) draft.toldGroups = [...groups]
-      else delete draft.toldGroups
       if (identity.attributes) draft.attributes = identity.attributes
       decideAdmin(draft, by, identity.admin === false)
     })

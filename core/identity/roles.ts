@@ -34,7 +34,7 @@ export interface Roles {
   meantBy(name: string): string | undefined
   /** As in scopes.ts, and the config's custom scopes are known. */
   isScope(scope: string): boolean
-  expand(scopes: Iterable<string>, holder?: Holder): Set<string>
+  expand(scopes: readonly string[], holder?: Holder): ReadonlySet<string>
   /** Make the users and groups that the config names where there are none, and note whom it means. Once, before anybody is served. */
   bind(log: Log, audit?: Audit): Promise<void>
 }
@@ -153,7 +153,7 @@ export function createRoles({
       return known ? known.name : named.some(one => one.name === name) ? undefined : name
     },
     isScope: scope => isScope(scope, custom),
-    expand: (scopes, holder) => expand(scopes, holder, custom),
+    expand: remembered((scopes, holder) => expand(scopes, holder, custom)),
     async bind(log, audit = unrecorded) {
       const declared = Object.entries(settings.groups ?? {})
       const members = new Set(
@@ -203,6 +203,23 @@ export function createRoles({
   }
 }
 
+/** Results that are kept. */
+const mostExpanded = 2000
+
+/** What scopes mean depends on them and their holder alone: it is worked out once, not at each request. */
+function remembered(expand: Roles['expand']): Roles['expand'] {
+  const known = new Map<string, ReadonlySet<string>>()
+  return (scopes, holder) => {
+    const key = JSON.stringify([scopes, holder])
+    const found = known.get(key)
+    if (found) return found
+    const expanded = expand(scopes, holder)
+    if (known.size >= mostExpanded) for (const oldest of known.keys()) if (known.delete(oldest)) break
+    known.set(key, expanded)
+    return expanded
+  }
+}
+
 type GivenRole = HubRecord['roles'][number]
 
 /** What the config says otherwise than at the last start, role by role. */
@@ -218,13 +235,14 @@ function roleChanges(before: readonly GivenRole[], present: readonly GivenRole[]
 }
 
 /** What is wrong with these roles and custom scopes, each with its place in the config; nothing when all is well. */
-export function checkRoles({ roles, scopes, access }: Given & Pick<Settings, 'access'>): ConfigIssue[] {
+export function checkRoles({ roles, scopes, access, services }: Given & Pick<Settings, 'access' | 'services'>): ConfigIssue[] {
   const custom = customScopes({ scopes })
   const blocked = new Set(access.blocked.map(normalizeUsername))
   const unknown = (scope: string) => {
     const meant = nearest(scope, [...scopeNames, ...custom.keys()])
     return `there is no scope "${scope.slice(0, 100)}"${meant ? `, did you mean "${meant}"?` : ''}`
   }
+  const programs = services.map(({ name }) => name)
   const inScopes = Object.entries(scopes).flatMap(([name, { subscopes }]) =>
     subscopes.flatMap((scope, index): ConfigIssue[] =>
       custom.has(scope) ? [] : [{ path: ['scopes', name, 'subscopes', index], message: `there is no custom scope "${scope}"` }],
@@ -250,9 +268,18 @@ export function checkRoles({ roles, scopes, access }: Given & Pick<Settings, 'ac
       ...role.groups.flatMap((name, place) =>
         isGroupName(name) ? [] : [{ path: at('groups', place), message: "can be no group's name" }],
       ),
+      ...role.services.flatMap((name, place) =>
+        programs.includes(name) ? [] : [{ path: at('services', place), message: unknownService(name, programs) }],
+      ),
     ]
   })
   return [...inScopes, ...inRoles]
+}
+
+function unknownService(name: string, services: readonly string[]): string {
+  const meant = nearest(name, services)
+  const there = services.length === 0 ? '' : `; there are: ${services.join(', ')}`
+  return `there is no service "${name.slice(0, 100)}" in services${meant ? `, did you mean "${meant}"?` : there}`
 }
 
 const customScopes = ({ scopes }: Pick<Given, 'scopes'>): CustomScopes =>

@@ -7,6 +7,7 @@ import { identityKey } from '../store/lookups.ts'
 import { emptyServer, type ServerRecord, type UserRecord, version } from '../store/records.ts'
 import type { Store } from '../store/store.ts'
 import { createActivity, type Means, type Use } from './activity.ts'
+import { forgetScopes } from './forget.ts'
 import { createGroups, type Groups } from './groups.ts'
 
 /** Everybody the hub knows. Records are frozen: change them through `update`. Names are exact, see names.ts. */
@@ -36,6 +37,11 @@ export interface Users {
   /** Change one server's record, making it when there is none yet. */
   updateServer(id: string, server: string, change: (draft: ServerRecord) => void): Promise<UserRecord>
   removeServer(id: string, server: string): Promise<UserRecord>
+  /**
+   * Scopes that named the old name are taken from all tokens, as in `rename`. Throws `conflict` when there is such a server already,
+   * and `invalid` for one that is not stopped.
+   */
+  renameServer(id: string, server: string, name: string): Promise<UserRecord>
   /**
    * Something was done by this user, or in this server, at that time. Kept in memory, written with the next batch and at
    * close; only ever moves forward, and never into the future.
@@ -98,15 +104,8 @@ export function createUsers({
   }
 
   /** Whoever is called so next must not get what was meant for this user. */
-  async function forgetName(name: string): Promise<void> {
-    const names = (scope: string) => scope.endsWith(`!user=${name}`) || scope.includes(`!server=${name}/`)
-    for (const { id, tokens } of store.byId.values()) {
-      if (!tokens.some(token => token.scopes.some(names))) continue
-      await store.update(id, draft => {
-        for (const token of draft.tokens) token.scopes = token.scopes.filter(scope => !names(scope))
-      })
-    }
-  }
+  const forgetName = (name: string) =>
+    forgetScopes(store, scope => scope.endsWith(`!user=${name}`) || scope.includes(`!server=${name}/`))
 
   const update: Users['update'] = async (id, change) => {
     const before = store.byId.get(id)?.admin
@@ -190,6 +189,22 @@ export function createUsers({
         return result
       }),
     removeServer: (id, server) => update(id, draft => void (draft.servers = draft.servers.filter(({ name }) => name !== server))),
+    async renameServer(id, server, name) {
+      const renamed = (draft: UserRecord): ServerRecord => {
+        const record = draft.servers.find(one => one.name === server)
+        if (!record) throw new HubError('missing', `There is no server named "${server}".`)
+        if (record.intent !== 'stopped' || record.generation !== null)
+          throw new HubError('invalid', 'The server is running. Stop it before you change its name.')
+        if (draft.servers.some(one => one.name === name))
+          throw new HubError('conflict', `There is a server named "${name}" already.`)
+        return record
+      }
+      const owner = store.byId.get(id)
+      if (!owner) throw new HubError('missing', 'There is no such user.')
+      renamed(owner)
+      await forgetScopes(store, scope => scope.endsWith(`!server=${owner.name}/${server}`))
+      return update(id, draft => void (renamed(draft).name = name))
+    },
     active: (id, at, server) => activity.note(id, at, inServer(server)),
     used: (id, by, at, from) => activity.note(id, at, by, from),
     lastUse: activity.last,

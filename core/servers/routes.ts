@@ -10,6 +10,8 @@ const deadline = 30_000
 export interface Routes {
   add(route: Route): Promise<void>
   remove(path: string): Promise<void>
+  /** The hub's own routes, with when each was last used. */
+  list(): Promise<(Route & { active: Date })[]>
   /** Last activity by path, of the hub's own routes. */
   active(): Promise<Map<string, Date>>
   /**
@@ -19,20 +21,29 @@ export interface Routes {
   repair(wanted: ReadonlyMap<string, Route>, kept: (path: string) => boolean): Promise<void>
 }
 
-/** The routes that the config names: they are the hub's, like those of services. */
-export const extraRoutes = ({ extraRoutes }: Pick<Settings, 'extraRoutes'>): [string, Route][] =>
-  Object.entries(extraRoutes).map(([path, url]) => [
-    path,
-    { path, target: new URL(url).origin, data: { jupyterhub: true, extra: path } },
-  ])
+/** The routes that the config names: those of its services, as they are at the time, and the extra ones. */
+export function configRoutes({ extraRoutes }: Pick<Settings, 'extraRoutes'>, services: FixedRoutes): FixedRoutes {
+  const extra = Object.entries(extraRoutes).map(
+    ([path, url]) => [path, { path, target: new URL(url).origin, data: { jupyterhub: true, extra: path } }] as const,
+  )
+  return {
+    get routes() {
+      return new Map([...services.routes, ...extra])
+    },
+  }
+}
 
-/** `fixed`: the routes of the config, its services' and others, which stay what they are for the life of the hub. */
+interface FixedRoutes {
+  readonly routes: ReadonlyMap<string, Route>
+}
+
+/** `fixed` is asked for its routes at each repair. */
 export function createRoutes(
   { name, proxy }: Plugin,
   log: Log,
   metrics: Metrics,
   closing: AbortSignal,
-  fixed: ReadonlyMap<string, Route> = new Map(),
+  fixed: FixedRoutes = { routes: new Map() },
 ): Routes {
   const ask = <T>(hook: string, run: Parameters<typeof call<T>>[1]) =>
     call({ plugin: name, hook }, run, { log, signal: closing, deadline })
@@ -58,10 +69,11 @@ export function createRoutes(
 
   const routes: Routes = {
     add: route => timed(metrics.proxyAdd, () => ask('proxy.add', ctx => proxy!.add(route, ctx))),
+    list,
     remove: path => timed(metrics.proxyRemove, () => ask('proxy.remove', ctx => proxy!.remove(path, ctx))),
     active: async () => new Map((await list()).map(route => [route.path, route.active])),
     async repair(servers, kept) {
-      const wanted = new Map([...fixed, ...servers])
+      const wanted = new Map([...fixed.routes, ...servers])
       const end = metrics.checkRoutes.startTimer()
       const present = new Map((await list()).map(route => [route.path, route]))
       for (const path of present.keys()) if (!wanted.has(path) && !kept(path)) await routes.remove(path)

@@ -3,6 +3,7 @@ import { HubError, isHubError, messageOf } from '../errors.ts'
 import { call } from '../hooks.ts'
 import { isDisplayName, isServerName, labelKeys } from '../names.ts'
 import type { Caller, Choices, Close, Profile, StopReason } from '../plugin.ts'
+import { inParallel } from '../store/parallel.ts'
 import type { ServerRecord, UserRecord } from '../store/records.ts'
 import { createLife, type Life, type LifeParts } from './life.ts'
 import { namedServersOf, retryAfter } from './limits.ts'
@@ -15,6 +16,8 @@ export interface Servers {
   get(user: UserRecord, name: string): Server | undefined
   /** All of a user's servers, the default one first. */
   of(user: UserRecord): Server[]
+  /** As `of`, without a default server that nobody has asked for yet: for lists of many users. */
+  begun(user: UserRecord): Server[]
   /** Those that are not stopped. */
   active(): Iterable<Server>
   /** The profiles that this user may use, in config order, as they are for them. */
@@ -35,8 +38,12 @@ export interface Servers {
   stop(user: UserRecord, name: string, reason: StopReason, by?: Caller): Promise<void>
   /** Change the record of a server that is stopped; a named one is made when there is none. Throws `invalid` beyond the limit. */
   describe(user: UserRecord, name: string, change: (draft: ServerRecord) => void): Promise<Server>
+  /** Give a named server that is stopped another name. Throws `invalid`, and `conflict` when there is one of that name. */
+  rename(user: UserRecord, name: string, to: string): Promise<Server>
   /** Stop and forget a named server. */
   remove(user: UserRecord, name: string, by?: Caller): Promise<void>
+  /** Set the proxy's table right. Rejects when the proxy cannot be reached. */
+  repairRoutes(): Promise<void>
   /** Look now instead of at the next poll. */
   check(server: Server): Promise<void>
   /** The last lines of the server's log, then new ones. */
@@ -51,14 +58,12 @@ export interface Servers {
 export interface RunningServers extends Servers {
   /** One look at everything: adopt, finish, note what has died, remove orphans. Called at start and then every poll interval. */
   look(): Promise<void>
-  /** Set the proxy's table right. */
-  repairRoutes(): Promise<void>
   /** Take over the proxy's view of who was active. */
   readActivity(): Promise<void>
   /** Take no new starts; resolves when those that the engine has not been asked for yet are over, or after so many milliseconds. */
   drain(ms: number): Promise<void>
-  /** Take no new starts, and stop every server; resolves when they are gone, or after so many milliseconds. The next hub goes on with it. */
-  stopAll(ms: number): Promise<void>
+  /** Take no new starts, and stop all servers. One that cannot be stopped is logged, and left to the next hub. */
+  stopAll(): Promise<void>
   /** Follow the engine's events, where the spawner can. */
   watch(): Promise<Close>
 }
@@ -174,6 +179,8 @@ export function createServers(parts: ServersParts): RunningServers {
 
     of: user => [lifeOf(user.id, ''), ...user.servers.filter(({ name }) => name !== '').map(({ name }) => lifeOf(user.id, name))],
 
+    begun: user => (lives.get(user.id)?.has('') || user.servers.length > 0 ? servers.of(user) : []),
+
     active: unfinished,
 
     profiles: user => profilesFor(settings, users.view(user)),
@@ -235,6 +242,15 @@ export function createServers(parts: ServersParts): RunningServers {
         names.delete(name)
         if (names.size === 0) making.delete(user.id)
       }
+    },
+
+    async rename(user, name, to) {
+      if (name === '' || to === '') throw new HubError('invalid', 'The default server has no name.')
+      if (!isServerName(to)) throw new HubError('invalid', 'This cannot be the name of a server.')
+      if (!known(user, name).idle) throw new HubError('invalid', 'The server is running. Stop it before you change its name.')
+      await users.renameServer(user.id, name, to)
+      lives.get(user.id)?.delete(name)
+      return lifeOf(user.id, to)
     },
 
     async stop(user, name, reason, by) {
@@ -306,12 +322,13 @@ export function createServers(parts: ServersParts): RunningServers {
       await Promise.race([Promise.all(beginning.map(life => life.settled())), sleep(ms, undefined, { ref: false })])
     },
 
-    async stopAll(ms) {
+    async stopAll() {
       draining = true
-      const stops = [...unfinished()].map(life =>
-        life.stop('shutdown').catch(error => log.warn('a server could not be stopped', { ...life.ref, error })),
+      await inParallel([...unfinished()], 16, ({ owner, ref }) =>
+        servers
+          .stop(owner, ref.name, 'shutdown')
+          .catch(error => log.error('a server could not be stopped', { user: owner.name, server: ref.name, error })),
       )
-      await Promise.race([Promise.all(stops), sleep(ms, undefined, { ref: false })])
     },
 
     async watch() {

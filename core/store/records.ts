@@ -109,8 +109,6 @@ export const user = z.strictObject({
   lastActivity: when.nullable(),
   /** Which authenticator made this account and under which immutable id it knows its owner. */
   identity: z.strictObject({ authenticator: z.string(), id: z.string().nullable() }).nullable(),
-  /** Names of the groups that the authenticator told last; left out when it does not manage groups. */
-  toldGroups: z.array(z.string()).optional(),
   attributes: z.record(z.string(), z.unknown()),
   tokens: z.array(token),
   sessions: z.array(session),
@@ -123,8 +121,35 @@ export const group = z.strictObject({
   properties: z.record(z.string(), z.unknown()),
   /** User ids. */
   users: z.array(z.string()),
+  /** Of these, whom an authenticator put here, by user id: the authenticator's name. All others somebody put here by hand. */
+  told: z.record(z.string(), z.string()).default({}),
 })
 export type GroupRecord = z.infer<typeof group>
+
+/** A service that was made over the API. Its token is its OAuth client's secret, too. */
+export const service = z.strictObject({
+  name: z.string(),
+  created: when,
+  url: z.string().nullable(),
+  /** SHA-256 of its token, hex; null for one that has none. */
+  hash: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/)
+    .nullable(),
+  admin: z.boolean(),
+  display: z.boolean(),
+  info: z.record(z.string(), z.json()),
+  /** Null: it is reached through the proxy, or is no OAuth client, as its url and token say. */
+  oauth: z
+    .strictObject({
+      clientId: z.string().nullable(),
+      redirectUri: z.string().nullable(),
+      allowedScopes: z.array(z.string()),
+      noConfirm: z.boolean(),
+    })
+    .nullable(),
+})
+export type ServiceRecord = z.infer<typeof service>
 
 export const hub = z.strictObject({
   version: z.literal(version),
@@ -132,6 +157,8 @@ export const hub = z.strictObject({
   /** Signs `_xsrf` and whatever else must not be forged; 32 bytes, base64url. */
   secret: z.string().min(43),
   groups: z.array(group),
+  /** Those that were made over the API; the config has its own. */
+  services: z.array(service).default([]),
   /** Whom the config's roles mean by a name: the user who had it when the hub first read it there. */
   named: z.array(z.strictObject({ name: z.string(), id: z.string() })).default([]),
   /** The config's roles at the last start, to tell what has changed. */

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import type { MiddlewareHandler } from 'hono'
-import { bodyLimit } from 'hono/body-limit'
 import { HTTPException } from 'hono/http-exception'
 import { routePath } from 'hono/route'
+import { limitBody } from '../body-limit.ts'
 import type { Core } from '../core.ts'
 import { HubError } from '../errors.ts'
 import type { UserRecord } from '../store/records.ts'
@@ -121,12 +121,15 @@ export async function readForm(kib: number, c: PageContext): Promise<URLSearchPa
   const tooLarge = () => {
     throw new HTTPException(413, { message: 'The form that was sent is too large.' })
   }
-  await bodyLimit({ maxSize: kib * 1024, onError: tooLarge })(c, async () => {})
-  const fields = new URLSearchParams()
-  if (!/^(application\/x-www-form-urlencoded|multipart\/form-data)\b/i.test(c.req.header('content-type') ?? '')) return fields
-  const data = await c.req.formData().catch(cause => {
+  await limitBody(kib * 1024, tooLarge)(c, async () => {})
+  const unreadable = (cause: unknown) => {
     throw new HubError('invalid', 'The form that was sent cannot be read.', { cause })
-  })
+  }
+  const type = c.req.header('content-type') ?? ''
+  if (/^application\/x-www-form-urlencoded\b/i.test(type)) return new URLSearchParams(await c.req.text().catch(unreadable))
+  const fields = new URLSearchParams()
+  if (!/^multipart\/form-data\b/i.test(type)) return fields
+  const data = await c.req.formData().catch(unreadable)
   for (const [name, value] of data) if (typeof value === 'string') fields.append(name, value)
   return fields
 }

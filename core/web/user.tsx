@@ -203,7 +203,6 @@ function userPage(core: Core, c: PageContext, user: UserRecord, problem?: Child)
 function Account(props: { core: Core; user: UserRecord; may(scope: string): boolean; audit: boolean }) {
   const { core, user, may, audit } = props
   const groups = core.users.groups.of(user.id)
-  const told = new Set(user.toldGroups)
   return (
     <dl class="panel facts">
       {may('read:users') && (
@@ -230,8 +229,7 @@ function Account(props: { core: Core; user: UserRecord; may(scope: string): bool
             <ul class="plain">
               {groups.map(group => (
                 <li>
-                  <GroupName core={core} group={group} />{' '}
-                  <span class="muted">{told.has(group) ? `told by ${user.identity?.authenticator}` : 'put in here'}</span>
+                  <GroupName core={core} group={group} /> <span class="muted">{toldBy(core, user, group)}</span>
                 </li>
               ))}
             </ul>
@@ -368,4 +366,10 @@ function Changes({ caller, user, action, xsrf, may }: Changed) {
       </div>
     </>
   )
+}
+
+/** Why somebody is in a group. */
+function toldBy(core: Core, user: UserRecord, group: string): string {
+  const authenticator = core.users.groups.get(group)?.told[user.id]
+  return authenticator === undefined ? 'put in here' : `told by ${authenticator}`
 }
