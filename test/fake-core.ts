@@ -317,6 +317,9 @@ export function fakeCore(
         if (found && credentials.password === 'right') return { ok: true, user: found }
         return { ok: false, reason: 'wrong', message: 'The user name or the password is wrong.' }
       },
+      signIn: (_c, method, credentials, address) => core.logins.password(method, credentials, address),
+      answer: async () => ({ ok: false, reason: 'denied', message: 'Nothing was asked.' }),
+      attempt: (_name, _address, check) => check(),
       async begin(_c, method, callback, next) {
         calls.push(['begin', method, callback.href, next])
         return new URL('https://provider.example/authorize?state=abc')

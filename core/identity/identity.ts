@@ -63,7 +63,7 @@ export function createIdentity({
   const isOut = (owner: UserRecord) => access.blocks(owner.name) || (owner.identity !== null && !admits(owner))
   const groupsOf = (name: string) => users.groups.of(users.get(name)?.id ?? '')
   const services = createServices({ settings: settings.services, base, groupsOf, roles, records: store.hub })
-  const granted = ({ name, id }: UserRecord) => services.grantedTo(name, users.groups.of(id))
+  const granted = ({ name, id }: UserRecord) => services.grantedTo(roles.meantBy(name) ?? '', users.groups.of(id))
   const tokens = createTokens({ store, users, roles, audit, isOut, granted })
   const sessions = createSessions({
     store,

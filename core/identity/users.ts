@@ -20,10 +20,13 @@ export interface Users {
   /** In order of creation. */
   all(): Iterable<UserRecord>
   readonly count: number
-  /** Throws `conflict` when the name is taken, `invalid` when it can be nobody's name. Durable when it resolves. */
+  /**
+   * Throws `conflict` when the name is taken, `invalid` when it can be nobody's name. Durable when it resolves. Somebody who was
+   * deleted keeps their slug, and so their storage: who gets the name next has another, unless `inherit` says that they are the same.
+   */
   create(
     name: string,
-    init?: { admin?: boolean; identity?: UserRecord['identity']; attributes?: Record<string, unknown> },
+    init?: { admin?: boolean; identity?: UserRecord['identity']; attributes?: Record<string, unknown>; inherit?: boolean },
   ): Promise<UserRecord>
   /** See StateFile.update. Names and slugs cannot be changed this way. */
   update(id: string, change: (draft: UserRecord) => void): Promise<UserRecord>
@@ -85,9 +88,10 @@ export function createUsers({
     if (store.byName.has(name) || taken.has(`name ${name}`)) throw new HubError('conflict', `There is a user ${name} already.`)
   }
 
-  /** A user that was renamed keeps the slug of the old name: the next one of that name gets another. */
+  /** A user that was renamed or deleted keeps the slug of the old name: the next one of that name gets another. */
   const freeSlug = (name: string) => {
-    const isFree = (candidate: string) => !store.bySlug.has(candidate) && !taken.has(`slug ${candidate}`)
+    const kept = new Set(store.hub.data.deleted.map(({ slug }) => slug))
+    const isFree = (candidate: string) => !store.bySlug.has(candidate) && !kept.has(candidate) && !taken.has(`slug ${candidate}`)
     let candidate = slug(name)
     for (let n = 2; !isFree(candidate); n++) candidate = slug(`${name} ${n}`)
     return candidate
@@ -131,9 +135,11 @@ export function createUsers({
     get count() {
       return store.byId.size
     },
-    async create(name, { admin = false, identity = null, attributes = {} } = {}) {
+    async create(name, { admin = false, identity = null, attributes = {}, inherit = false } = {}) {
       checkName(name)
-      const slug = freeSlug(name)
+      const isLeft = (one: { name: string; slug: string }) => one.name === name && !store.bySlug.has(one.slug)
+      const before = inherit ? store.hub.data.deleted.findLast(isLeft) : undefined
+      const slug = before?.slug ?? freeSlug(name)
       const added = await taking([`name ${name}`, `slug ${slug}`], () =>
         store.add({
           version,
@@ -151,10 +157,11 @@ export function createUsers({
           servers: [],
         }),
       )
+      if (before) await store.hub.update(draft => void (draft.deleted = draft.deleted.filter(one => one.slug !== before.slug)))
       audit.record({
         action: 'user.create',
         target: { user: name },
-        details: { admin, authenticator: identity?.authenticator ?? null },
+        details: { admin, authenticator: identity?.authenticator ?? null, ...(before && { inherits: before.slug }) },
       })
       return added
     },
@@ -176,6 +183,10 @@ export function createUsers({
       if (!user) return
       await forgetName(user.name)
       await groups.set(id, [])
+      const { name, slug } = user
+      await store.hub.update(draft => {
+        if (!draft.deleted.some(one => one.slug === slug)) draft.deleted.push({ name, slug })
+      })
       await store.remove(id)
       audit.record({ action: 'user.delete', target: { user: user.name } })
     },

@@ -161,6 +161,8 @@ export const hub = z.strictObject({
   services: z.array(service).default([]),
   /** Whom the config's roles mean by a name: the user who had it when the hub first read it there. */
   named: z.array(z.strictObject({ name: z.string(), id: z.string() })).default([]),
+  /** Slugs that were somebody's: what is kept under them is not for the next one who has the name. */
+  deleted: z.array(z.strictObject({ name: z.string(), slug: z.string() })).default([]),
   /** The config's roles at the last start, to tell what has changed. */
   roles: z
     .array(

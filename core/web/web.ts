@@ -2,6 +2,7 @@ import type { Hono, MiddlewareHandler } from 'hono'
 import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import type { Core } from '../core.ts'
 import type { Plugin } from '../plugin.ts'
+import { clientAddress } from './address.ts'
 import { addUsers, showAdmin, stopServers } from './admin.tsx'
 import { showApiDocs } from './api-docs.tsx'
 import { showAudit } from './audit.tsx'
@@ -129,6 +130,7 @@ export function createWeb(core: Core): Hono<WebEnv> {
 const framed = (core: Core, plugin: Plugin): MiddlewareHandler<WebEnv> =>
   async function framed(c, next) {
     c.set('log', core.log.with({ plugin: plugin.name }))
+    c.set('address', clientAddress(c))
     c.set('xsrf', core.xsrf.token(c))
     c.set('page', (title, content, status = 200) =>
       page(core, c, { title, status: status as ContentfulStatusCode }, pluginContent(title, content)),
