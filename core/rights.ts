@@ -1,7 +1,7 @@
 import { noteRefusal } from './audit.ts'
 import type { Core } from './core.ts'
 import { HubError } from './errors.ts'
-import { accessRules, createAccess } from './identity/access.ts'
+import { accessRules } from './identity/access.ts'
 import { defaultRoles } from './identity/roles.ts'
 import { covers, coversAll } from './identity/scopes.ts'
 import type { Caller, ScopeTarget } from './plugin.ts'
@@ -34,12 +34,6 @@ export const missing = () => new HubError('missing', 'There is no such user, gro
 export function demandAdmin(caller: Caller): void {
   if (isAdmin(caller)) return
   refuse('admin', 'Only administrators, with all their rights, can make administrators or change them.')
-}
-
-/** Whoever has one of the names that the config makes admins is one from the next sign-in on: such a name is for administrators to give. */
-export function demandNames({ settings }: Pick<Core, 'settings'>, caller: Caller, names: readonly string[]): void {
-  const access = createAccess(accessRules(settings))
-  if (names.some(name => access.makesAdmin(name, []))) demandAdmin(caller)
 }
 
 /**

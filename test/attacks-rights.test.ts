@@ -74,12 +74,9 @@ test('nobody makes themselves or a friend more than they are: by admin, groups, 
     ['PATCH', '/users/root', { name: 'former' }],
     ['DELETE', '/users/root'],
     ['POST', '/users/root/tokens', {}],
-    // Names that the config makes admins.
-    ['PATCH', '/users/clerk', { name: 'boss' }],
-    ['PATCH', '/users/mallory', { name: 'boss' }],
-    ['PATCH', '/users/mallory', { name: 'Boss' }],
-    ['POST', '/users/boss'],
-    ['POST', '/users', { usernames: ['new', ' BOSS'] }],
+    // Whom the config makes an admin is somebody, also before the first sign-in.
+    ['PATCH', '/users/boss', { name: 'former' }],
+    ['DELETE', '/users/boss'],
     // A token of somebody who may do more is more.
     ['POST', '/users/otto/tokens', {}],
     ['POST', '/users/otto/tokens', { scopes: ['admin:servers'] }],
@@ -87,6 +84,14 @@ test('nobody makes themselves or a friend more than they are: by admin, groups, 
     ['POST', '/users/otto/tokens', { roles: ['operator'] }],
     ['POST', '/groups/roots/users', { users: ['clerk'] }],
   ])
+  for (const [method, path, body] of [
+    ['PATCH', '/users/clerk', { name: 'boss' }],
+    ['PATCH', '/users/mallory', { name: 'boss' }],
+    ['PATCH', '/users/mallory', { name: 'Boss' }],
+    ['POST', '/users/boss', undefined],
+    ['POST', '/users', { usernames: [' BOSS'] }],
+  ] as const)
+    assert.ok([400, 409].includes((await hub.api(clerk, method, path, body)).status), `${method} ${path} ${JSON.stringify(body)}`)
   for (const body of [
     { groups: ['wheel'] },
     { groups: ['operators'] },
@@ -122,7 +127,7 @@ test('nobody makes themselves or a friend more than they are: by admin, groups, 
   await office.open('/hub/admin/users', { method: 'POST', body: form })
   for (const name of ['clerk', 'mallory']) {
     const body = new URLSearchParams({ _xsrf: await office.xsrf(), name: 'boss' })
-    assert.equal((await office.open(`/hub/admin/users/${name}/rename`, { method: 'POST', body })).reply.status, 403)
+    assert.equal((await office.open(`/hub/admin/users/${name}/rename`, { method: 'POST', body })).reply.status, 400)
   }
   const page = await hub.enter('tutor')
   const _xsrf = await page.xsrf()
@@ -454,8 +459,11 @@ test('the trail has every try at more, and who tried; nobody reads it without th
   const all = await trail()
   const admins = all.filter(({ action }) => action === 'user.admin')
   assert.deepEqual(
-    admins.map(({ target, details }) => [target.user, details.by]),
-    [['root', 'access']],
+    admins.map(({ target, details }) => [target.user, details.by]).sort(),
+    [
+      ['boss', 'access'],
+      ['root', 'access'],
+    ],
     'whom the config names, and nobody else',
   )
   assert.equal(all.find(({ action, target }) => action === 'group.create' && target.group === forged)?.actor?.name, 'root')

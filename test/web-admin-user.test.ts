@@ -242,7 +242,6 @@ test('roles page: every role with its rights and who has it by which way; only f
     access: { everyone: true, admins: ['chief'] },
     services: [{ name: 'culler', token: 'x'.repeat(20), admin: true }],
   })
-  await core.users.create('chief')
   await core.users.groups.add('tutors', [user('bob').id])
   assert.equal((await alice.get('admin/roles')).status, 403)
   assert.equal((await (await browse('part')).get('admin/roles')).status, 403)

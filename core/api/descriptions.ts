@@ -7,6 +7,8 @@ export interface Described {
   summary: string
   /** Of parameters that the endpoint reads by itself. */
   query?: z.ZodObject
+  /** Of old: it does nothing any more. */
+  deprecated?: true
   /** A body that is a form. */
   form?: z.ZodType
   /** By status: what it means, and the shape of its body where that is JSON. */
@@ -219,5 +221,9 @@ export const descriptions: Readonly<Record<string, Described>> = {
     summary: 'Whose token is this? For old notebooks and services',
     answers: { 200: shaped('Its owner.', answers.bearer) },
   },
-  'POST /authorizations/token/:token': { summary: 'How tokens were made before JupyterHub 2', answers: { 404: 'Always.' } },
+  'POST /authorizations/token/:token': {
+    summary: 'How tokens were made before JupyterHub 2',
+    deprecated: true,
+    answers: { 404: 'Always.' },
+  },
 }

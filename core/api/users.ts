@@ -3,7 +3,7 @@ import type { Core } from '../core.ts'
 import { HubError, isHubError } from '../errors.ts'
 import { normalizeUsername } from '../names.ts'
 import type { Caller } from '../plugin.ts'
-import { demand, demandAdmin, demandMembership, demandNames, demandNoAdminGroup, missing } from '../rights.ts'
+import { demand, demandAdmin, demandMembership, demandNoAdminGroup, missing } from '../rights.ts'
 import type { UserRecord } from '../store/records.ts'
 import { type ApiContext, type Endpoint, nameField, withBody } from './endpoint.ts'
 import { isActive, serviceModel, userModel } from './models.ts'
@@ -60,7 +60,6 @@ export const addUsers = withBody(
       }),
     )
     const fresh = [...names].filter(name => !core.users.get(name))
-    demandNames(core, caller, fresh)
     if (fresh.length === 0) throw new HubError('conflict', 'All of these users exist already.')
     const added: UserRecord[] = []
     for (const name of fresh) added.push(await core.users.create(name, { admin }))
@@ -88,7 +87,6 @@ export const addUser = withBody(
   z.strictObject({ admin: z.boolean().optional() }).optional(),
   async (core, c, body) => {
     if (body?.admin) demandAdmin(c.get('caller'))
-    demandNames(core, c.get('caller'), [c.req.param('user') ?? ''])
     const user = await core.users.create(c.req.param('user') ?? '', { admin: body?.admin ?? false })
     return c.json(userModel(core, c.get('caller'), user), 201)
   },
@@ -113,7 +111,9 @@ export const changeUser = withBody(
     }
     if (groups) demandGroups(core, caller, user, groups)
     if (name !== undefined && name !== user.name) {
-      demandNames(core, caller, [name])
+      // Nobody could sign in by another spelling.
+      if (name !== normalizeUsername(name))
+        throw new HubError('invalid', `“${name.slice(0, 60)}” is not how a name is spelled here.`)
       if (core.servers.of(user).some(isActive)) {
         throw new HubError('invalid', `A server of ${user.name} is running. Stop it before you change the name.`)
       }

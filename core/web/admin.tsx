@@ -3,7 +3,7 @@ import type { Core } from '../core.ts'
 import { HubError, messageOf } from '../errors.ts'
 import { normalizeUsername } from '../names.ts'
 import type { Caller } from '../plugin.ts'
-import { demand, demandAdmin, demandNames, isAdmin } from '../rights.ts'
+import { demand, demandAdmin, isAdmin } from '../rights.ts'
 import type { Server } from '../servers/server.ts'
 import type { UserRecord } from '../store/records.ts'
 import { withQuery } from './address.ts'
@@ -36,7 +36,6 @@ export const addUsers = (core: Core) =>
       try {
         const name = normalizeUsername(line)
         if (name === undefined) throw new HubError('invalid', `“${line.slice(0, 60)}” can be nobody’s name.`)
-        demandNames(core, caller, [name])
         await core.users.create(name, { admin, ...(inherit && { inherit }) })
         core.log.info('user added', { user: name, admin, by: caller.name })
       } catch (error) {

@@ -4,7 +4,7 @@ import { HubError, isHubError } from '../errors.ts'
 import { type Way, waysTo } from '../identity/ways.ts'
 import { escapeSegment, normalizeUsername } from '../names.ts'
 import type { Caller } from '../plugin.ts'
-import { demand, demandAdmin, demandNames, isAdmin, mayReadAudit, missing, refuse } from '../rights.ts'
+import { demand, demandAdmin, isAdmin, mayReadAudit, missing, refuse } from '../rights.ts'
 import type { UserRecord } from '../store/records.ts'
 import { withQuery } from './address.ts'
 import { Actions, State, serverLabel } from './card.tsx'
@@ -51,7 +51,6 @@ export const renameUser = (core: Core) =>
       if (name === undefined) throw new HubError('invalid', 'This can be nobody’s name.')
       if (core.servers.of(user).some(({ state }) => state !== 'stopped'))
         throw new HubError('invalid', `A server of ${user.name} is running. Stop it before you change the name.`)
-      demandNames(core, c.get('caller'), [name])
       await core.users.rename(user.id, name)
       core.log.info('user renamed', { user: user.name, to: name, by: c.get('caller').name })
       return c.redirect(userPlace(core, name), 303)
