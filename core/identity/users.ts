@@ -47,9 +47,10 @@ export interface Users {
   renameServer(id: string, server: string, name: string): Promise<UserRecord>
   /**
    * Something was done by this user, or in this server, at that time. Kept in memory, written with the next batch and at
-   * close; only ever moves forward, and never into the future.
+   * close; only ever moves forward, and never into the future. `told`: not seen by the hub but told by a program, which is taken
+   * as it is, however soon after the last time.
    */
-  active(id: string, at: Date, server?: string): void
+  active(id: string, at: Date, server?: string, told?: boolean): void
   /** One of their tokens or sessions was used, from this address. As `active`. */
   used(id: string, by: Means, at: Date, from: string | null): void
   /** When and from where it was last used, also what is not written yet. */
@@ -216,7 +217,7 @@ export function createUsers({
       await forgetScopes(store, scope => scope.endsWith(`!server=${owner.name}/${server}`))
       return update(id, draft => void (renamed(draft).name = name))
     },
-    active: (id, at, server) => activity.note(id, at, inServer(server)),
+    active: (id, at, server, told) => activity.note(id, at, inServer(server), null, told),
     used: (id, by, at, from) => activity.note(id, at, by, from),
     lastUse: activity.last,
     lastActivity: (id, server) => activity.last(id, inServer(server)).at,

@@ -16,14 +16,16 @@ export interface EnvironmentOf {
   /** The server's token. */
   token: string
   /** What the config says of all servers. */
-  servers: Pick<Settings['servers'], 'debug' | 'userConfig' | 'oauthScopes'>
+  servers?: Pick<Settings['servers'], 'debug' | 'userConfig' | 'oauthScopes'>
 }
+
+const usual = { debug: false, userConfig: true, oauthScopes: [] }
 
 /**
  * What JupyterHub hands to a spawned server, for jupyterhub-singleuser 1.5 to 6.0: every name of the protocol, old and new
  * ones. The profile's own variables come last and may override any but the secrets. Source: JupyterHub, `Spawner.get_env`.
  */
-export function environment({ base, url, hub, user, server, port, profile, token, servers }: EnvironmentOf): {
+export function environment({ base, url, hub, user, server, port, profile, token, servers = usual }: EnvironmentOf): {
   env: Record<string, string>
   secrets: Record<string, string>
 } {
