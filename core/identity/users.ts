@@ -9,6 +9,7 @@ import type { Store } from '../store/store.ts'
 import { createActivity, type Means, type Use } from './activity.ts'
 import { forgetScopes } from './forget.ts'
 import { createGroups, type Groups } from './groups.ts'
+import { forgetGrantee } from './shares.ts'
 
 /** Everybody the hub knows. Records are frozen: change them through `update`. Names are exact, see names.ts. */
 export interface Users {
@@ -35,7 +36,7 @@ export interface Users {
    * must not fall to whoever gets the name next. Throws `conflict`, `invalid`, `missing`.
    */
   rename(id: string, name: string): Promise<UserRecord>
-  /** With tokens, sessions, group memberships, and all scopes that named them. Stop the servers first. */
+  /** With tokens, sessions, group memberships, what was shared with them, and all scopes that named them. Stop the servers first. */
   remove(id: string): Promise<void>
   /** Change one server's record, making it when there is none yet. */
   updateServer(id: string, server: string, change: (draft: ServerRecord) => void): Promise<UserRecord>
@@ -184,6 +185,7 @@ export function createUsers({
       if (!user) return
       await forgetName(user.name)
       await groups.set(id, [])
+      await forgetGrantee(store, { kind: 'user', id })
       const { name, slug } = user
       await store.hub.update(draft => {
         if (!draft.deleted.some(one => one.slug === slug)) draft.deleted.push({ name, slug })

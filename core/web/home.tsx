@@ -11,6 +11,7 @@ import { landing } from './landing.ts'
 import { Alert, Hidden, page } from './layout.tsx'
 import { safeNext } from './next.ts'
 import { asksFirst } from './options-form.ts'
+import { SharedWithMe } from './shared.tsx'
 import { begin } from './start.tsx'
 
 /** `hub/`: to `next`, else to where the config says. */
@@ -56,6 +57,7 @@ export const home = (core: Core) =>
             <button type="submit">Create</button>
           </form>
         )}
+        <SharedWithMe core={core} caller={c.get('caller')} visitor={visitor} xsrf={xsrf} />
         {services.length > 0 && (
           <section class="panel">
             <h2>Services</h2>
