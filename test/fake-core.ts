@@ -347,6 +347,7 @@ export function fakeCore(
         return answers.finish ?? { ok: false, reason: 'denied', message: 'The provider did not say who you are.', next: '/' }
       },
       refresh: async () => answers.known,
+      recheck: async () => answers.known,
     },
 
     oauth: {
