@@ -256,7 +256,7 @@ test('beside another way to sign in there is a button, in the order of the confi
     t,
     config('127.0.0.1', ', dummy()')
       .replace('header({', "header({ label: 'By the proxy',")
-      .replace('access:', 'sameNames: true, access:'),
+      .replace('access:', 'signIn: { sameNames: true }, access:'),
   )
   await hub.printed(/swarmhub is at/)
   const { text } = await visitor(hub.origin).open('/hub/login')

@@ -161,13 +161,16 @@ export default defineConfig({ ...rest, ${more} })`
 
 test('two authenticators that could give one name to two people do not start', async t => {
   const wrong = await refusal(t, two('authenticators: [named("one"), named("two")]'))
-  assert.match(wrong, /authenticators\[1\].*"two" and "one" could both know an "alice".*prefixed\("two-", …\).*sameNames: true/s)
+  assert.match(
+    wrong,
+    /authenticators\[1\].*"two" and "one" could both know an "alice".*prefixed\("two-", …\).*sameNames: true \}/s,
+  )
   assert.match(
     await refusal(t, two('authenticators: [prefixed("a-", named("one")), named("x"), prefixed("a-", named("two"))]')),
     /"two" and "one"/,
   )
   await load(t, two('authenticators: [named("one"), prefixed("two-", named("two")), prefixed("two-x-", named("three"))]'))
-  await load(t, two('authenticators: [named("one"), named("two")], sameNames: true'))
+  await load(t, two('authenticators: [named("one"), named("two")], signIn: { sameNames: true }'))
 })
 
 test('a prefix that names could run into is refused', async t => {

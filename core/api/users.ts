@@ -111,6 +111,9 @@ export const changeUser = withBody(
     }
     if (groups) demandGroups(core, caller, user, groups)
     if (name !== undefined && name !== user.name) {
+      // Nobody could sign in by another spelling.
+      if (name !== normalizeUsername(name))
+        throw new HubError('invalid', `“${name.slice(0, 60)}” is not how a name is spelled here.`)
       if (core.servers.of(user).some(isActive)) {
         throw new HubError('invalid', `A server of ${user.name} is running. Stop it before you change the name.`)
       }

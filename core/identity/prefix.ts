@@ -17,6 +17,8 @@ export const isPrefix = (text: string) => /^[a-z0-9][a-z0-9._-]{0,30}[._-]$/.tes
 
 type Given = Pick<Settings, 'authenticators'>
 
+const givesNames = ({ authenticator }: Given['authenticators'][number]) => authenticator.kind !== 'none'
+
 const prefixOf = ({ authenticator: { prefix = '' } }: Given['authenticators'][number]) => prefix
 
 /** Whose names are like this: of the authenticators whose prefix it begins with, the one with the longest. */
@@ -27,14 +29,14 @@ export function ownerOf(name: string, { authenticators }: Given): Given['authent
 }
 
 /** Two that could give one name to two people. */
-export function checkPrefixes({ authenticators, sameNames }: Given & Pick<Settings, 'sameNames'>): ConfigIssue[] {
-  if (sameNames) return []
+export function checkPrefixes({ authenticators, signIn }: Pick<Settings, 'authenticators' | 'signIn'>): ConfigIssue[] {
+  if (signIn.sameNames) return []
   return authenticators.flatMap((plugin, index) => {
-    const first = authenticators.findIndex(other => prefixOf(other) === prefixOf(plugin))
-    if (first === index || authenticators[first]!.name === plugin.name) return []
+    const first = authenticators.findIndex(other => givesNames(other) && prefixOf(other) === prefixOf(plugin))
+    if (!givesNames(plugin) || first === index || authenticators[first]!.name === plugin.name) return []
     const message =
       `"${plugin.name}" and "${authenticators[first]!.name}" could both know an "alice", who need not be one person: ` +
-      `write prefixed("${plugin.name}-", …) around one of them, or sameNames: true if whoever comes first may have the name`
+      `write prefixed("${plugin.name}-", …) around one of them, or signIn: { sameNames: true } if whoever comes first may have the name`
     return [{ path: ['authenticators', index], message }]
   })
 }

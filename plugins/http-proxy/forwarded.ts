@@ -53,3 +53,6 @@ function believed(chain: string[], trust: Trust): number {
   }
   return hops
 }
+
+/** Is this one of the proxies in front of us? With a number it is whoever connects. */
+export const isTrusted = (address: string, trust: Trust) => (typeof trust === 'number' ? trust > 0 : trust.has(address))
