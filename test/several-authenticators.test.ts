@@ -98,6 +98,10 @@ test('by whatever way somebody comes, every spelling of a name is the same accou
   }
 })
 
+test('what looks like a name and is another is nobody’s', () => {
+  for (const [spelling, account] of spellings) assert.equal(normalizeUsername(spelling), account, JSON.stringify(spelling))
+})
+
 test('a name that was normalised is its own spelling, for every character that there is', () => {
   for (let code = 0; code < 0x11_0000; code++) {
     const name = normalizeUsername(`a${String.fromCodePoint(code)}a`)

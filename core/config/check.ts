@@ -6,7 +6,7 @@ import { accessRules, checkAccess } from '../identity/access.ts'
 import { checkPrefixes, isPrefix } from '../identity/prefix.ts'
 import { checkRoles } from '../identity/roles.ts'
 import { checkSpelling } from '../identity/spelling.ts'
-import { isServerName, normalizeUsername } from '../names.ts'
+import { isServerName } from '../names.ts'
 import type { Hooks, Plugin } from '../plugin.ts'
 import { isPlugin } from './filling.ts'
 import { nearest } from './nearest.ts'
@@ -164,7 +164,7 @@ const pluginShape = z.strictObject({
 function contradictions(settings: Settings, folder: string): ConfigIssue[] {
   return [
     ...urlIssues(settings),
-    ...accessIssues(settings),
+    ...checkAccess(settings.access),
     ...authenticatorIssues(settings),
     ...checkRoles(settings),
     ...checkSpelling(settings),
@@ -177,30 +177,14 @@ function contradictions(settings: Settings, folder: string): ConfigIssue[] {
   ]
 }
 
-/** The rules, with what the role `admin` adds to them; that is told at its own place. */
-function accessIssues(settings: Settings): ConfigIssue[] {
-  const { access, roles } = settings
-  const blocked = new Set(access.blocked.map(normalizeUsername))
-  const issues = roles.flatMap(({ name, users }, index) =>
-    users.flatMap((typed, place): ConfigIssue[] =>
-      name === 'admin' && blocked.has(normalizeUsername(typed))
-        ? [{ path: ['roles', index, 'users', place], message: `"${typed}" is in access.blocked too: leave out one of them` }]
-        : [],
-    ),
-  )
-  return [...checkAccess(access), ...issues]
-}
+const unguardable =
+  "needs a proxy that is the hub's own front, such as httpProxy(): of no other is it known whom a request comes from"
 
 function authenticatorIssues(settings: Settings): ConfigIssue[] {
   const { authenticators, proxy } = settings
   const unguarded = authenticators.flatMap(({ name, authenticator }, index) =>
     authenticator.kind === 'request' && !proxy.proxy.serve
-      ? [
-          {
-            path: ['authenticators', index],
-            message: `"${name}" needs a proxy that is the hub's own front, such as httpProxy(): of no other is it known whom a request comes from`,
-          },
-        ]
+      ? [{ path: ['authenticators', index], message: `"${name}" ${unguardable}` }]
       : [],
   )
   return [...checkPrefixes(settings), ...unguarded]
