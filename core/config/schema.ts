@@ -25,6 +25,13 @@ const customScope = z
     'expected "custom:" and at least 3 characters of a-z, 0-9, "_", "-", "*" and ":"',
   )
 
+const cryptKey = z.string().transform((text, ctx): Buffer => {
+  if (/^[0-9a-f]{64}$/i.test(text)) return Buffer.from(text, 'hex')
+  if (/^[A-Za-z0-9+/_-]{43}=?$/.test(text)) return Buffer.from(text, 'base64')
+  ctx.addIssue('expected 32 random bytes in hex or base64, as `openssl rand -hex 32` prints them')
+  return z.NEVER
+})
+
 /** `hub.config.ts`: every key, with its default. */
 export const config = z.strictObject({
   /** The public address; its path is the prefix of the whole hub. Left out: any host, the prefix `/`, plain http. */
@@ -107,6 +114,13 @@ export const config = z.strictObject({
       refresh: duration().prefault('5m'),
       /** How long the hub finishes what is under way when it is told to end. */
       grace: duration().prefault('20s'),
+    })
+    .prefault({}),
+  /** What sign-ins keep about users, such as a provider's tokens. No key: it is not kept. */
+  authState: z
+    .strictObject({
+      /** The first one writes, all of them read. */
+      keys: z.array(cryptKey).default([]),
     })
     .prefault({}),
   /** How servers reach the hub. The spawner finds out by itself; say it here only when it is wrong. */

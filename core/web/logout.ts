@@ -1,9 +1,15 @@
 import type { Core } from '../core.ts'
+import { publicUrl } from './address.ts'
 import type { PageContext } from './environment.ts'
 
-/** `logout`: ends the session and what was signed in through it. Links to it are everywhere, so it takes no token. */
+/**
+ * `logout`: ends the session and what was signed in through it, then the one at the provider, if it has such a page. Links to it are
+ * everywhere, so it takes no token.
+ */
 export const signOut = (core: Core) =>
   async function signOut(c: PageContext): Promise<Response> {
+    const found = core.sessions.find(c)
     await core.sessions.close(c)
-    return c.redirect(`${core.base}hub/login`)
+    const on = found && (await core.logins.leave(found.owner, found.record.authenticator, publicUrl(core, c, 'login')))
+    return c.redirect(on?.href ?? `${core.base}hub/login`)
   }
