@@ -69,7 +69,7 @@ function holds(value: unknown, wanted: OidcSettings['require'][string] | undefin
 }
 
 /** After the last `@`: what stands in front of it the person may have chosen. */
-const domainOf = (email: string) => email.slice(email.lastIndexOf('@') + 1).toLowerCase()
+const domainOf = (email: string) => /.@([^@]+)$/.exec(email)?.[1]?.toLowerCase() ?? ''
 
 async function groupsOf(where: NonNullable<OidcSettings['claims']['groups']>, claims: Claims, tokens: Tokens): Promise<string[]> {
   const told = typeof where === 'function' ? await where(claims, tokens) : toldAt(where, claims)
