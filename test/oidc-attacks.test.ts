@@ -171,6 +171,24 @@ test('oidc: a provider that hangs, answers by half, with an error, HTML or too m
   }
 })
 
+test('oidc: an answer without end is not read to its end; another tenant’s document at the same host is not this one’s', async t => {
+  const there = await standIn(t)
+  const plugin = await plugged(t, { issuer: there.issuer })
+  there.answers['/userinfo'] = json({ sub: '1', more: 'x'.repeat(2 ** 21) })
+  await assert.rejects(
+    signIn(there, plugin, nonce => there.sign(there.idToken(nonce))),
+    isHubError,
+  )
+  // Of a host that the library makes an exception for.
+  const issuer = (tenant: string) => `https://login.microsoftonline.com/${tenant}/v2.0`
+  const theirs = { issuer: issuer('theirs'), authorization_endpoint: 'https://login.microsoftonline.com/authorize' }
+  t.mock.method(globalThis, 'fetch', async () => Response.json({ ...there.document, ...theirs }))
+  const begin = async (tenant: string) =>
+    (await plugged(t, { issuer: issuer(tenant) })).authenticator.begin({ callback, state: 's' }, context())
+  assert.ok(await begin('theirs'))
+  await assert.rejects(begin('ours'), isHubError)
+})
+
 test('oidc: asked again, only invalid_grant ends sessions; a new refresh token is never lost', async t => {
   const there = await standIn(t)
   let kept: Json | undefined
@@ -200,7 +218,7 @@ test('oidc: asked again, only invalid_grant ends sessions; a new refresh token i
   assert.equal((await ask())?.attributes?.mail, 'a@x.org')
   const other = await there.sign({ ...there.idToken(''), nonce: undefined, sub: '2' })
   there.answers['/token'] = json({ access_token: 'at2', token_type: 'Bearer', id_token: other })
-  assert.equal((await ask())?.groups, undefined)
+  assert.equal((await ask())?.id, identity!.id, 'an answer about somebody else says nothing')
   there.answers['/token'] = json({ error: 'invalid_grant' }, 400)
   assert.equal(await ask(), null)
 })
