@@ -10,6 +10,7 @@ import type { Settings } from './config/schema.ts'
 import type { Core } from './core.ts'
 import { draft } from './draft.ts'
 import { HubError, messageOf } from './errors.ts'
+import { measureEventLoop } from './event-loop.ts'
 import { frontDoor } from './front-door.ts'
 import { call, createStager } from './hooks.ts'
 import { accessRules, describeAccess } from './identity/access.ts'
@@ -163,6 +164,7 @@ export function createHub(
     closers.push(runServices(identity.services, { base, address: here, url }, log))
     const probe = createProbe(identity.services, log)
     const jobs = coreJobs(settings, servers, identity.users, metrics, probe)
+    closers.push(measureEventLoop(metrics))
     closers.push(runJobs([...jobs, ...pluginJobs(plugins)], log, metrics))
     up()
     log.info('who may sign in', { who: describeAccess(accessRules(settings)) })

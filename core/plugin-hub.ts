@@ -9,7 +9,7 @@ import type { SessionRecord } from './store/records.ts'
 
 /** The hub as one plugin sees it: nothing of another plugin's, no record, no token. */
 export function createPluginHub(core: Core, id: string, plugin: Plugin, folder: string, log: Log): Hub {
-  const { users, servers, sessions, authStates, settings, base, url } = core
+  const { users, servers, sessions, authStates, logins, audit, settings, base, url } = core
   const found = (name: string) => {
     const user = users.get(name)
     if (!user) throw new HubError('missing', `There is no user "${name}".`)
@@ -61,6 +61,9 @@ export function createPluginHub(core: Core, id: string, plugin: Plugin, folder: 
       const record = users.get(name)
       return record && authStates.open(record)
     },
+    attempt: logins.attempt,
+    record: (action, user, details = {}) =>
+      audit.record({ action, target: user === null ? {} : { user }, details: { plugin: plugin.name, ...details } }),
     servers: function* () {
       for (const server of servers.active()) yield view(core, server)
     },

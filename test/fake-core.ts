@@ -220,18 +220,36 @@ export function fakeCore(
       view,
       groups: {
         get: () => undefined,
+        byId: () => undefined,
         all: () => [],
         of: id => groups.get(core.users.byId(id)!.name) ?? [],
         byHand: () => [],
         tell: async () => {},
         set: async () => {},
         create: async () => [],
-        add: async name => ({ name, properties: {}, users: [], told: {} }),
-        remove: async name => ({ name, properties: {}, users: [], told: {} }),
-        setProperties: async (name, properties) => ({ name, properties, users: [], told: {} }),
+        add: async name => ({ id: name, name, properties: {}, users: [], told: {} }),
+        remove: async name => ({ id: name, name, properties: {}, users: [], told: {} }),
+        setProperties: async (name, properties) => ({ id: name, name, properties, users: [], told: {} }),
         delete: async () => {},
       },
       flush: async () => {},
+    },
+
+    // Nothing is shared: what is shared has tests with a whole hub.
+    shares: {
+      grantedTo: () => [],
+      of: () => [],
+      with: () => [],
+      get: () => undefined,
+      nameOf: () => undefined,
+      grant: async () => Promise.reject(new HubError('missing', 'There is no such server.')),
+      revoke: async () => undefined,
+      revokeAll: async () => {},
+      codes: () => [],
+      addCode: async () => Promise.reject(new HubError('missing', 'There is no such server.')),
+      findCode: () => undefined,
+      accept: async () => Promise.reject(new HubError('missing', 'There is no such invitation.')),
+      revokeCodes: async () => 0,
     },
 
     roles: {
@@ -319,6 +337,9 @@ export function fakeCore(
         if (found && credentials.password === 'right') return { ok: true, user: found }
         return { ok: false, reason: 'wrong', message: 'The user name or the password is wrong.' }
       },
+      signIn: (_c, method, credentials, address) => core.logins.password(method, credentials, address),
+      answer: async () => ({ ok: false, reason: 'denied', message: 'Nothing was asked.' }),
+      attempt: (_name, _address, check) => check(),
       async begin(_c, method, callback, next) {
         calls.push(['begin', method, callback.href, next])
         return new URL('https://provider.example/authorize?state=abc')

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { checkAccess, createAccess, describeAccess } from '../core/identity/access.ts'
-import { networkOf } from '../core/identity/login-throttle.ts'
+import { networkOf } from '../core/identity/network.ts'
 import { createThrottle } from '../core/identity/throttle.ts'
 
 const none = { everyone: false, users: [], groups: [], admins: [], adminGroups: [], blocked: [] }

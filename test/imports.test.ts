@@ -15,6 +15,8 @@ const packages: Record<string, string[]> = {
   '@octokit/oauth-app': ['plugins/github'],
   'openid-client': ['plugins/oidc'],
   jose: ['plugins/oidc'],
+  otpauth: ['plugins/local'],
+  uqr: ['plugins/local'],
 }
 
 /** Every file that these entry points lead to, with what it imports. */

@@ -3,7 +3,7 @@ import type { Core } from '../core.ts'
 import { HubError } from '../errors.ts'
 import { coversAll } from '../identity/scopes.ts'
 import type { Caller } from '../plugin.ts'
-import { demand, demandAdmin, missing } from '../rights.ts'
+import { demand, demandAdmin, demandToken, missing } from '../rights.ts'
 import type { TokenRecord, UserRecord } from '../store/records.ts'
 import { clientAddress } from '../web/address.ts'
 import { identify, unknownCaller } from './credentials.ts'
@@ -57,6 +57,7 @@ export const addToken = withBody(
     if (beyond !== undefined) {
       throw new HubError('invalid', `${user.name} does not have the scope "${beyond}", so no token can.`)
     }
+    if (!own) demandToken(core, caller, user, [...scopes])
     const { secret, record } = await core.tokens.create(user.id, {
       kind: 'api',
       note: body?.note || `Requested via api${own ? '' : ` by ${caller.kind} ${caller.name}`}`,

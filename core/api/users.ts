@@ -114,6 +114,9 @@ export const changeUser = withBody(
     if (state != null && sealed === null)
       throw new HubError('invalid', 'Without a key in authState.keys no auth_state is kept. Nothing was changed.')
     if (name !== undefined && name !== user.name) {
+      // Nobody could sign in by another spelling.
+      if (name !== normalizeUsername(name))
+        throw new HubError('invalid', `“${name.slice(0, 60)}” is not how a name is spelled here.`)
       if (core.servers.of(user).some(isActive)) {
         throw new HubError('invalid', `A server of ${user.name} is running. Stop it before you change the name.`)
       }

@@ -10,6 +10,7 @@ import { type AuthStates, createAuthStates } from './auth-state.ts'
 import { createLogins, decideAdmin, type Logins } from './logins.ts'
 import { createRoles, type Roles } from './roles.ts'
 import { createSessions, type Sessions } from './sessions.ts'
+import { createShares, type Shares } from './shares.ts'
 import { createTokens, type Tokens } from './tokens.ts'
 import { createUsers, type Users } from './users.ts'
 import { createXsrf, type Xsrf } from './xsrf.ts'
@@ -17,6 +18,7 @@ import { createXsrf, type Xsrf } from './xsrf.ts'
 export interface Parts {
   users: Users
   roles: Roles
+  shares: Shares
   tokens: Tokens
   sessions: Sessions
   authStates: AuthStates
@@ -63,7 +65,11 @@ export function createIdentity({
   const isOut = (owner: UserRecord) => access.blocks(owner.name) || (owner.identity !== null && !admits(owner))
   const groupsOf = (name: string) => users.groups.of(users.get(name)?.id ?? '')
   const services = createServices({ settings: settings.services, base, groupsOf, roles, records: store.hub })
-  const granted = ({ name, id }: UserRecord) => services.grantedTo(name, users.groups.of(id))
+  const shares = createShares({ store, users, roles, audit })
+  const granted = ({ name, id }: UserRecord) => [
+    ...services.grantedTo(roles.meantBy(name) ?? '', users.groups.of(id)),
+    ...shares.grantedTo(id),
+  ]
   const tokens = createTokens({ store, users, roles, audit, isOut, granted })
   const sessions = createSessions({
     store,
@@ -94,6 +100,7 @@ export function createIdentity({
   return {
     users,
     roles,
+    shares,
     tokens,
     sessions,
     authStates,

@@ -3,13 +3,15 @@ import type { Audit } from '../audit.ts'
 import type { Settings } from '../config/schema.ts'
 import { HubError, isHubError } from '../errors.ts'
 import { normalizeUsername } from '../names.ts'
-import type { Authenticator, Awaitable, Context, Identity, Log, Login, Plugin } from '../plugin.ts'
+import type { Authenticator, Awaitable, Challenge, Context, Identity, Log, Login, Plugin } from '../plugin.ts'
 import type { UserRecord } from '../store/records.ts'
 import type { Access } from './access.ts'
 import type { AuthStates } from './auth-state.ts'
 import { isGroupName } from './groups.ts'
+import { createKnownBrowsers } from './known-browsers.ts'
 import { createLoginStates } from './login-states.ts'
-import { createLoginThrottle } from './login-throttle.ts'
+import { createLoginThrottle, type From, forCodes, type LoginThrottle } from './login-throttle.ts'
+import { networkOf } from './network.ts'
 import type { Sessions } from './sessions.ts'
 import type { Users } from './users.ts'
 
@@ -19,15 +21,34 @@ export type LoginResult =
   /** What the form says. `wait`: seconds until the next try is looked at. */
   | { ok: false; reason: 'wrong' | 'denied' | 'unavailable' | 'wait'; message: string; wait?: number }
 
+/** The authenticator asks one thing more. `held` comes back with the answer. */
+export interface Asked {
+  ok: false
+  reason: 'asked'
+  challenge: Challenge
+  held: string
+}
+
 /**
  * The stage `login`: ask the authenticator, normalise the name, `before:login`, the access rules, then make or bring up to
  * date the user. Fails closed: whatever throws lets nobody in. Counts failures per name and per address and lets them wait.
  */
 export interface Logins {
   /** Authenticators in config order. */
-  readonly methods: readonly { plugin: Plugin; kind: 'password' | 'redirect'; label: string }[]
-  /** Throws `missing` for a method that there is not. */
+  readonly methods: readonly { plugin: Plugin; kind: Authenticator['kind']; label: string }[]
+  /** For a program. An account that asks for more than a password is refused. Throws `missing` for a method that there is not. */
   password(method: string, credentials: { username: string; password: string }, address: string): Promise<LoginResult>
+  /** For a browser: it can be asked more, and is known again when it comes the next time. */
+  signIn(
+    c: Request,
+    method: string,
+    credentials: { username: string; password: string },
+    address: string,
+  ): Promise<LoginResult | Asked>
+  /** The answer to what was asked: once, of the browser that was asked, at most ten minutes later. */
+  answer(c: Request, method: string, given: { held: string; answer: string }, address: string): Promise<LoginResult | Asked>
+  /** See Hub.attempt. */
+  attempt(name: string, address: string, check: () => Promise<boolean>): Promise<boolean>
   /** Where to send the browser. Sets the state cookie; `next` comes back from `finish`. Throws what the authenticator threw. */
   begin(c: Request, method: string, callback: URL, next: string): Promise<URL>
   /**
@@ -63,6 +84,24 @@ export interface LoginsParts {
   log: Log
 }
 
+const unasked = {
+  ok: false,
+  reason: 'denied',
+  message: 'This account asks for more than a password: sign in with a browser, and make a token there.',
+} as const
+
+type Outcome = 'right' | 'wrong' | 'undecided'
+
+interface Wait {
+  ok: false
+  reason: 'wait'
+  message: string
+  wait: number
+}
+
+/** Under which a challenge is held: no method of redirecting is called so. */
+const challenged = (method: string) => `${method} asks`
+
 const wrong = { ok: false, reason: 'wrong', message: 'Wrong user name or password.' } as const
 
 export function createLogins({
@@ -84,6 +123,8 @@ export function createLogins({
     return { plugin, kind, label }
   })
   const throttle = createLoginThrottle()
+  const codes = createLoginThrottle(undefined, forCodes)
+  const browsers = createKnownBrowsers({ secret, base, url })
   const states = createLoginStates({ secret, base, url })
   const oneAtATime = createQueues()
   /** When an authenticator last answered for a user, monotonic; and who is being asked about now. */
@@ -200,25 +241,116 @@ export function createLogins({
     return false
   }
 
+  /** One try: not looked at while its time has not come, counted while it goes on. */
+  async function guarded<R>(
+    by: LoginThrottle,
+    name: string | undefined,
+    from: From,
+    run: () => Promise<{ result: R; outcome: Outcome }>,
+  ): Promise<R | Wait> {
+    const wait = by.wait(name, from)
+    if (wait > 0) {
+      const message = `There were too many failed tries. Try again in ${wait} second${wait === 1 ? '' : 's'}.`
+      return { ok: false, reason: 'wait', message, wait }
+    }
+    const done = by.count(name, from)
+    let outcome: Outcome = 'undecided'
+    try {
+      const decided = await run()
+      outcome = decided.outcome
+      return decided.result
+    } finally {
+      done(outcome)
+    }
+  }
+
+  /** What an authenticator says to a password or an answer: who it is, that it is nobody, or that it wants to know more. */
+  async function decide(
+    { name, user, from, c }: { name: string; user: string; from: From; c: Request | undefined },
+    hook: string,
+    run: (ctx: Context) => Promise<Identity | Challenge | null>,
+  ): Promise<LoginResult | Asked> {
+    let challenge: Challenge | undefined
+    const result = await enter(name, from.address, async () => {
+      const said = await ask(name, hook, run)
+      if (!said || !('question' in said)) return said
+      challenge = said
+      return null
+    })
+    if (!challenge) return result
+    if (!c) return unasked
+    const text = JSON.stringify({ user, state: challenge.state })
+    if (text.length > 1800) throw new Error(`the state of a challenge of ${name} is too long`)
+    return { ok: false, reason: 'asked', challenge, held: states.begin(c, challenged(name), text) }
+  }
+
+  async function byPassword(
+    name: string,
+    { username, password }: { username: string; password: string },
+    address: string,
+    c?: Request,
+  ): Promise<LoginResult | Asked> {
+    const authenticator = method(name, 'password')
+    const user = username.length > 1024 ? undefined : normalizeUsername(username)
+    const from = { address, browser: c && user !== undefined ? browsers.of(c, user) : undefined }
+    return guarded<LoginResult | Asked>(throttle, user, from, async () => {
+      const canBe = user !== undefined && password !== '' && password.length <= 4096
+      const check = (ctx: Context) =>
+        authenticator.check({ username: user!, password, from: from.browser ?? networkOf(address) }, ctx)
+      const result = canBe ? await decide({ name, user, from, c }, 'authenticator.check', check) : wrong
+      if (isAsked(result)) return { result, outcome: 'undecided' }
+      note(result, user ?? username, name, address)
+      if (result === wrong) log.info('a sign-in failed', { name: username.slice(0, 64), authenticator: name, address })
+      if (result.ok && c) browsers.remember(c, user!)
+      return { result, outcome: outcomeOf(result) }
+    })
+  }
+
   return {
     methods,
 
-    async password(name, { username, password }, address) {
+    async password(name, credentials, address) {
+      const result = await byPassword(name, credentials, address)
+      return isAsked(result) ? unasked : result
+    },
+
+    signIn: (c, name, credentials, address) => byPassword(name, credentials, address, c),
+
+    async answer(c, name, { held, answer }, address) {
       const authenticator = method(name, 'password')
-      const user = username.length > 1024 ? undefined : normalizeUsername(username)
-      const wait = throttle.wait(user, address)
-      if (wait > 0) {
-        const message = `There were too many failed sign-ins. Try again in ${wait} second${wait === 1 ? '' : 's'}.`
-        return { ok: false, reason: 'wait', message, wait }
-      }
-      const done = throttle.count(user, address)
-      const canBe = user !== undefined && password !== '' && password.length <= 4096
-      const check = (ctx: Context) => authenticator.check({ username: user!, password }, ctx)
-      const result = canBe ? await enter(name, address, async () => ask(name, 'authenticator.check', check)) : wrong
-      note(result, user ?? username, name, address)
-      done(result.ok ? 'right' : result.reason === 'wrong' ? 'wrong' : 'undecided')
-      if (result === wrong) log.info('a sign-in failed', { name: username.slice(0, 64), authenticator: name, address })
-      return result
+      const kept = states.finish(c, challenged(name), held)
+      if (!kept || !authenticator.answer)
+        return {
+          ok: false,
+          reason: 'denied',
+          message: 'This sign-in took too long, was used already, or was begun in another browser. Sign in again.',
+        }
+      const { user, state }: { user: string; state: string } = JSON.parse(kept)
+      const from = { address, browser: browsers.of(c, user) }
+      return guarded<LoginResult | Asked>(codes, user, from, async () => {
+        const ask = (ctx: Context) => authenticator.answer!({ state, answer: answer.slice(0, 1024) }, ctx)
+        const result = await decide({ name, user, from, c }, 'authenticator.answer', ask)
+        if (isAsked(result)) {
+          if (result.challenge.problem === undefined) return { result, outcome: 'undecided' }
+          note(wrong, user, name, address)
+          return { result, outcome: 'wrong' }
+        }
+        note(result, user, name, address)
+        if (result.ok) {
+          throttle.count(user, from)('right')
+          browsers.remember(c, user)
+        }
+        return { result, outcome: outcomeOf(result) }
+      })
+    },
+
+    async attempt(name, address, check) {
+      const result = await guarded<boolean>(throttle, name, { address }, async () => {
+        const result = await check()
+        return { result, outcome: result ? 'right' : 'wrong' }
+      })
+      if (typeof result === 'boolean') return result
+      throw new HubError('busy', result.message, { retryAfter: result.wait })
     },
 
     async begin(c, name, callback, next) {
@@ -285,6 +417,10 @@ export function decideAdmin(draft: UserRecord, by: UserRecord['adminBy'], refuse
     delete draft.adminBy
   }
 }
+
+const isAsked = (result: LoginResult | Asked): result is Asked => !result.ok && result.reason === 'asked'
+
+const outcomeOf = (result: LoginResult): Outcome => (result.ok ? 'right' : result.reason === 'wrong' ? 'wrong' : 'undecided')
 
 /** May this account be had by whom this authenticator knows under this id? One that nobody has yet is theirs from then on. */
 function isOf({ identity }: UserRecord, authenticator: string, id: string | undefined): boolean {

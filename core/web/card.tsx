@@ -4,6 +4,7 @@ import { asks } from '../servers/profiles.ts'
 import type { Server } from '../servers/server.ts'
 import { serverPage } from './address.ts'
 import { Ago, Hidden } from './layout.tsx'
+import { placeOf, showsSharing } from './share.tsx'
 
 /** One server: how it is, and what can be done with it now by forms and links. */
 export function ServerCard({ core, caller, server, xsrf }: { core: Core; caller: Caller; server: Server; xsrf: string }) {
@@ -96,6 +97,11 @@ export function Actions(props: { core: Core; caller: Caller; server: Server; xsr
             {state === 'starting' ? 'Cancel' : 'Stop'}
           </button>
         </form>
+      )}
+      {showsSharing(core, caller, server) && (
+        <a class="button" href={placeOf(core, server)} aria-label={`Share ${label}`}>
+          Share
+        </a>
       )}
       {state === 'stopped' && at.name !== '' && may('delete:servers') && (
         <details class="confirm">

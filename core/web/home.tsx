@@ -9,6 +9,7 @@ import { ServerCard } from './card.tsx'
 import type { PageContext } from './environment.ts'
 import { Alert, Hidden, page } from './layout.tsx'
 import { safeNext } from './next.ts'
+import { SharedWithMe } from './shared.tsx'
 import { begin } from './start.tsx'
 
 /** `hub/`: to `next`, else home. */
@@ -54,6 +55,7 @@ export const home = (core: Core) =>
             <button type="submit">Create</button>
           </form>
         )}
+        <SharedWithMe core={core} caller={c.get('caller')} visitor={visitor} xsrf={xsrf} />
         {services.length > 0 && (
           <section class="panel">
             <h2>Services</h2>

@@ -1,6 +1,7 @@
 import { HTTPException } from 'hono/http-exception'
 import type { Core } from '../core.ts'
-import type { LoginResult } from '../identity/logins.ts'
+import type { Asked, LoginResult } from '../identity/logins.ts'
+import type { Plugin } from '../plugin.ts'
 import { clientAddress, publicHost, publicUrl, withQuery } from './address.ts'
 import type { PageContext } from './environment.ts'
 import { readForm } from './guard.ts'
@@ -31,8 +32,17 @@ export const signIn = (core: Core) =>
       const message = 'The form was too old, or cookies are switched off for this site. Please sign in once more.'
       return loginPage(core, c, { ...typed, failure: { reason: 'denied', message } })
     }
-    const result = await timed(core, () => core.logins.password(method, credentials, clientAddress(c)))
-    return result.ok ? welcome(core, c, result, method, next) : loginPage(core, c, { ...typed, failure: result })
+    const held = fields.get('held')
+    const answered = { held: held ?? '', answer: fields.get('answer') ?? '' }
+    const result = await timed(core, () =>
+      held === null
+        ? core.logins.signIn(c, method, credentials, clientAddress(c))
+        : core.logins.answer(c, method, answered, clientAddress(c)),
+    )
+    if (result.ok) return welcome(core, c, result, method, next)
+    return result.reason === 'asked'
+      ? questionPage(core, c, result, method, next)
+      : loginPage(core, c, { ...typed, failure: result })
   }
 
 /** `login/METHOD`: off to the provider. */
@@ -57,7 +67,7 @@ async function welcome(core: Core, c: PageContext, result: LoginResult & { ok: t
   return c.redirect(next ?? home(core))
 }
 
-async function timed<R extends LoginResult>(core: Core, ask: () => Promise<R>): Promise<R> {
+async function timed<R extends LoginResult | Asked>(core: Core, ask: () => Promise<R>): Promise<R> {
   const done = core.metrics.login.startTimer()
   try {
     const result = await ask()
@@ -81,7 +91,58 @@ function redirecting(core: Core, c: PageContext): { method: string; callback: UR
 const wanted = (core: Core, c: PageContext, next: string | null | undefined) => safeNext(next, publicHost(core, c))
 const home = (core: Core) => `${core.base}hub/home`
 
+/** Where somebody goes who has no account yet. */
+function More({ core, plugin: { name, authenticator } }: { core: Core; plugin: Plugin }) {
+  const link = authenticator?.kind === 'password' && authenticator.link
+  return (
+    link && (
+      <p>
+        <a href={`${core.base}hub/x/${name}/${link.page}`}>{link.label}</a>
+      </p>
+    )
+  )
+}
+
 const statusOf = { wrong: 403, denied: 403, unavailable: 503, wait: 429 } as const
+
+/** One thing more, of who has given name and password. */
+function questionPage(core: Core, c: PageContext, { challenge, held }: Asked, method: string, next: string | undefined) {
+  const { question, content, problem, autocomplete = 'off' } = challenge
+  const login = `${core.base}hub/login`
+  return page(
+    core,
+    c,
+    { title: 'Sign in', status: problem === undefined ? 200 : 403, bare: true },
+    <section class="narrow panel login plugin">
+      <h1>Sign in to {core.settings.branding.name}</h1>
+      {problem !== undefined && (
+        <Alert>
+          <p>{problem}</p>
+        </Alert>
+      )}
+      {content}
+      <form method="post" action={withQuery(login, { next })}>
+        <Hidden xsrf={core.xsrf.token(c)} method={method} held={held} />
+        <label>
+          {question}
+          <input
+            name="answer"
+            required
+            maxlength={1024}
+            autocomplete={autocomplete}
+            autocapitalize="none"
+            spellcheck={false}
+            autofocus
+          />
+        </label>
+        <button type="submit">Continue</button>
+      </form>
+      <p>
+        <a href={withQuery(login, { next })}>Start again</a>
+      </p>
+    </section>,
+  )
+}
 
 interface Typed {
   next?: string | undefined
@@ -150,10 +211,12 @@ function loginPage(core: Core, c: PageContext, { next, username = '', method, fa
               </label>
               <button type="submit">{alike ? `${label} (${plugin.name})` : label}</button>
             </form>
+            <More core={core} plugin={plugin} />
           </>
         )
       })}
       {passwords.length > 0 && redirects.length > 0 && <p class="or">or</p>}
+      {core.logins.methods.map(({ kind, label }) => kind === 'none' && <p>{label}</p>)}
       {redirects.map(({ plugin, label }) => (
         <a class="button" href={withQuery(`${login}/${plugin.name}`, { next })}>
           {label}

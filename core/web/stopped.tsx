@@ -25,11 +25,11 @@ export const stopped = (core: Core) =>
     if (!caller) return toLogin(core, c)
 
     const [user = '', first = ''] = segments(core, c)
-    if (!caller.allows('access:servers', { user, server: '' }) && !caller.allows('access:servers', { user, server: first }))
-      throw missing()
     const owner = core.users.get(user)
     const server = owner && ((first && core.servers.get(owner, first)) || core.servers.get(owner, ''))
-    if (!server) throw missing()
+    const may = (scope: string) => caller.allows(scope, { user, server: server?.ref.name ?? '' })
+    // For this very server: one of a user's servers may be shared, and not the others.
+    if (!server || !may('access:servers')) throw missing()
 
     const at = { user, name: server.ref.name }
     const { uri } = sent(c)
@@ -40,7 +40,9 @@ export const stopped = (core: Core) =>
       const message = `JupyterHub server no longer running at ${server.path}. Restart the server at ${where}`
       return c.json({ message }, 424)
     }
-    if (server.pending !== null || server.failure) return c.redirect(serverPage(core, 'spawn-pending', at, { next: uri }), 303)
+    const follows = may('start:servers') || may('read:servers')
+    if (follows && (server.pending !== null || server.failure))
+      return c.redirect(serverPage(core, 'spawn-pending', at, { next: uri }), 303)
 
     const label = serverLabel(server, caller)
     return page(
@@ -49,9 +51,13 @@ export const stopped = (core: Core) =>
       { title: `${label} is not running`, status: 424 },
       <section class="narrow panel">
         <h1>{label} is not running</h1>
-        <p>Your files are safe. Start the server to come back to the page that you asked for.</p>
+        <p>
+          {may('start:servers')
+            ? 'Your files are safe. Start the server to come back to the page that you asked for.'
+            : `${user} shares it with you. Ask them to start it, and then load this page again.`}
+        </p>
         <div class="actions">
-          {caller.allows('start:servers', { user, server: at.name }) && (
+          {may('start:servers') && (
             <a class="button primary" href={serverPage(core, 'spawn', at, { next: uri })} data-keep-hash>
               Start
             </a>

@@ -26,6 +26,8 @@ export function fakeHub(t: TestContext, given: Partial<Hub> & { people?: User[];
     endSessions: async () => [],
     keepsAuthState: false,
     authState: () => undefined,
+    attempt: (_name, _address, check) => check(),
+    record() {},
     servers: () => [],
     start: async () => {
       throw new HubError('unavailable', 'A fake hub starts nothing.')
