@@ -24,7 +24,7 @@ import { dummy } from '../plugins/dummy/index.ts'
 import { checkAnswer } from './api-answers.ts'
 
 /** Servers that are no more than an HTTP server each. A start or stop waits while its gate is shut. */
-function engine(t: TestContext) {
+export function engine(t: TestContext) {
   const made = new Map<string, { http: HttpServer; spec: ServerSpec; status: Status }>()
   const gates = { start: Promise.resolve(), stop: Promise.resolve() }
   let refusal: Error | undefined

@@ -350,6 +350,7 @@ export function fakeCore(
       },
       refresh: async () => answers.known,
       leave: async () => undefined,
+      recheck: async () => answers.known,
     },
 
     oauth: {

@@ -23,6 +23,9 @@ export interface Given {
   folder?: string
   services?: Config['services']
   authStateKeys?: Buffer[]
+  signIn?: Config['signIn']
+  cookies?: Config['cookies']
+  activity?: Config['activity']
 }
 
 /** An authenticator that takes everybody whose password is `right`, as they call themselves. */
@@ -50,6 +53,9 @@ export async function identityHub(t: TestContext, given: Given = {}) {
     timeouts: { hook: '2s', ...given.timeouts },
     services: given.services ?? [],
     authState: { keys: (given.authStateKeys ?? []).map(key => key.toString('hex')) },
+    signIn: given.signIn,
+    cookies: given.cookies,
+    activity: given.activity,
     ...(given.url && { url: given.url }),
   })
   const url = given.url === undefined ? undefined : new URL(given.url)

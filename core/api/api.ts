@@ -183,6 +183,7 @@ const dress = (core: Core) =>
       'X-Content-Type-Options': 'nosniff',
       'X-JupyterHub-Version': jupyterhubVersion,
     }).forEach(missing)
+    for (const [name, value] of Object.entries(core.settings.headers)) c.res.headers.set(name, value)
   }
 
 async function refuseEncoded(c: ApiContext, next: () => Promise<void>): Promise<Response | undefined> {

@@ -3,11 +3,12 @@ import { accessRules, describeAccess } from '../identity/access.ts'
 import type { Plugin, User } from '../plugin.ts'
 import { rolesOf } from './check.ts'
 import type { LoadedConfig } from './load.ts'
+import { placeOf } from './place.ts'
 import type { Settings } from './schema.ts'
 
 /** What a hub with this config would be, as text for a terminal: what `swarmhub check` prints. Nothing is started for it. */
 export function plan({ file, dataFolder, settings, plugins, warnings }: LoadedConfig): string {
-  const base = settings.url === undefined ? '/' : new URL(settings.url).pathname.replace(/\/*$/, '/')
+  const { base } = placeOf(settings)
   return [
     `config   ${file}`,
     `data     ${dataFolder}`,

@@ -11,6 +11,7 @@ import { createLogins, decideAdmin, type Logins } from './logins.ts'
 import { createRoles, type Roles } from './roles.ts'
 import { createSessions, type Sessions } from './sessions.ts'
 import { createShares, type Shares } from './shares.ts'
+import { createSpelling } from './spelling.ts'
 import { createTokens, type Tokens } from './tokens.ts'
 import { createUsers, type Users } from './users.ts'
 import { createXsrf, type Xsrf } from './xsrf.ts'
@@ -49,18 +50,19 @@ export function createIdentity({
   log: Log
   closing: AbortSignal
 }): Parts {
-  const { secret } = store.hub.data
+  const { secret = store.hub.data.secret, hostPrefix } = settings.cookies
+  const spelling = createSpelling(settings.signIn)
   const authenticators = new Set(settings.authenticators.map(({ name }) => name))
 
-  const users = createUsers({ store, audit })
+  const users = createUsers({ store, audit, resolution: settings.activity.resolution, isName: spelling.fits })
   const roles = createRoles({ store, users, settings })
   const rules = createAccess(accessRules(settings))
   const access: Access = {
     ...rules,
     makesAdmin: (name, groups) => !rules.blocks(name) && rules.makesAdmin(roles.meantBy(name) ?? '', groups),
-    admits: (name, groups) => rules.admits(name, groups) || access.makesAdmin(name, groups),
+    admits: (name, groups, known) => rules.admits(name, groups, known) || access.makesAdmin(name, groups),
   }
-  const admits = ({ id, name }: UserRecord) => access.admits(name, users.groups.of(id))
+  const admits = ({ id, name }: UserRecord) => access.admits(name, users.groups.of(id), true)
   // Who has never signed in is an account that an admin made for a program: no rule need name it.
   const isOut = (owner: UserRecord) => access.blocks(owner.name) || (owner.identity !== null && !admits(owner))
   const groupsOf = (name: string) => users.groups.of(users.get(name)?.id ?? '')
@@ -78,13 +80,16 @@ export function createIdentity({
     base,
     url,
     lifetime: settings.timeouts.session,
+    secret,
+    hostPrefix,
     admits: (owner, { authenticator }) => authenticators.has(authenticator) && admits(owner),
   })
   const authStates = createAuthStates({ keys: settings.authState.keys, log })
-  const xsrf = createXsrf({ secret, sessions, base, url })
+  const xsrf = createXsrf({ secret, sessions, base, url, hostPrefix })
   const logins = createLogins({
     settings,
     secret,
+    spelling,
     users,
     sessions,
     authStates,

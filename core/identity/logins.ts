@@ -13,6 +13,7 @@ import { createLoginStates } from './login-states.ts'
 import { createLoginThrottle, type From, forCodes, type LoginThrottle } from './login-throttle.ts'
 import { networkOf } from './network.ts'
 import type { Sessions } from './sessions.ts'
+import { createSpelling, type Spelling } from './spelling.ts'
 import type { Users } from './users.ts'
 
 export type LoginResult =
@@ -63,12 +64,15 @@ export interface Logins {
   refresh(user: UserRecord, authenticator: string): Promise<boolean>
   /** Where the browser of somebody who is signed out goes, to be signed out of the provider, too; undefined: nowhere. Never rejects. */
   leave(user: UserRecord, authenticator: string, back: URL): Promise<URL | undefined>
+  /** As `refresh`, whenever the last answer was: of the authenticator that knows this user. True for who has none. */
+  recheck(user: UserRecord): Promise<boolean>
 }
 
 export interface LoginsParts {
   settings: Pick<Settings, 'authenticators' | 'timeouts'>
   /** The hub's, to sign the state of a redirect with. */
   secret: string
+  spelling?: Spelling
   users: Users
   sessions: Sessions
   authStates: AuthStates
@@ -107,6 +111,7 @@ const wrong = { ok: false, reason: 'wrong', message: 'Wrong user name or passwor
 export function createLogins({
   settings,
   secret,
+  spelling = createSpelling({}),
   users,
   sessions,
   authStates,
@@ -143,7 +148,7 @@ export function createLogins({
     try {
       const identity = await answer()
       if (!identity) return wrong
-      const subject: Login = { identity: { ...checked(identity) }, authenticator, address }
+      const subject: Login = { identity: { ...renamed(identity) }, authenticator, address }
       let user: UserRecord | undefined
       await stage(subject, async () => {
         const { id, name } = checked(subject.identity)
@@ -180,15 +185,22 @@ export function createLogins({
     })
   }
 
+  /** As it must be, under the name that the config gives it. */
+  const renamed = (identity: Identity): Identity => {
+    const { name, ...rest } = checked(identity)
+    return checked({ ...rest, name: spelling.mapped(name) })
+  }
+
   /** The access rules, then the user as they are now. */
   async function admit({ identity, authenticator }: Login): Promise<UserRecord> {
     const { id, name } = checked(identity)
+    if (!spelling.fits(name)) throw new HubError('denied', 'Your name there cannot be the name of a user here. Ask the admin.')
     const account = (id !== undefined && users.byIdentity(authenticator, id)) || users.get(name)
     if (account && !isOf(account, authenticator, id))
       throw new HubError('denied', 'This user name belongs to somebody else here.')
     // By the name that the account has here: who is renamed at the provider does not take over another's rights.
     const groups = groupsOf(identity, account)
-    if (!access.admits(account?.name ?? name, groups))
+    if (!access.admits(account?.name ?? name, groups, account !== undefined))
       throw new HubError('denied', 'You may not sign in to this hub. If you think that you should, ask its admin.')
     const user = account ?? (await users.create(name, { identity: { authenticator, id: id ?? null } }))
     return bringUpToDate(user, authenticator, identity, groups)
@@ -221,7 +233,7 @@ export function createLogins({
     let identity: Identity | null
     try {
       const answer = await ask(authenticator, 'authenticator.refresh', ctx => found.refresh!(users.view(user), ctx))
-      identity = answer && checked(answer)
+      identity = answer && renamed(answer)
     } catch (error) {
       log.warn('whether a user is still one could not be found out', { user: user.name, authenticator, error })
       // Not with each click while a provider is down.
@@ -232,13 +244,21 @@ export function createLogins({
     const current = users.byId(user.id)
     if (!current) return false
     const groups = identity ? groupsOf(identity, current) : []
-    if (identity && isOf(current, authenticator, identity.id) && access.admits(current.name, groups)) {
+    if (identity && isOf(current, authenticator, identity.id) && access.admits(current.name, groups, true)) {
       await bringUpToDate(current, authenticator, identity, groups)
       return true
     }
     log.info('a user may not be signed in any more', { user: user.name, authenticator })
     await sessions.closeAll(user.id)
     return false
+  }
+
+  /** Who asks while it is being asked waits for the same answer. */
+  function askOnce(user: UserRecord, authenticator: string): Promise<boolean> {
+    const key = `${authenticator} ${user.id}`
+    const running = asking.get(key) ?? audit.byItself(() => askAgain(user, authenticator)).finally(() => asking.delete(key))
+    asking.set(key, running)
+    return running
   }
 
   /** One try: not looked at while its time has not come, counted while it goes on. */
@@ -386,11 +406,14 @@ export function createLogins({
         return false
       }
       const age = performance.now() - (answered.get(user.id) ?? Number.NEGATIVE_INFINITY)
-      if (!found.refresh || age < settings.timeouts.refresh) return true
-      const key = `${authenticator} ${user.id}`
-      const running = asking.get(key) ?? audit.byItself(() => askAgain(user, authenticator)).finally(() => asking.delete(key))
-      asking.set(key, running)
-      return running
+      return !found.refresh || age < settings.timeouts.refresh || askOnce(user, authenticator)
+    },
+
+    async recheck(user) {
+      const authenticator = user.identity?.authenticator
+      const found = settings.authenticators.find(({ name }) => name === authenticator)?.authenticator
+      if (authenticator === undefined) return true
+      return found !== undefined && (!found.refresh || askOnce(user, authenticator))
     },
 
     async leave(user, authenticator, back) {
