@@ -291,6 +291,8 @@ export function fakeCore(
         caller(owner, record && bearers.get(record.hash)?.scopes ? new Set(bearers.get(record.hash)!.scopes) : scopesOf(owner)),
     },
 
+    authStates: { kept: false, seal: () => null, open: () => undefined, isOld: () => false },
+
     sessions: {
       find(c) {
         const owner = signedIn(c.req.header('cookie'))
@@ -347,6 +349,7 @@ export function fakeCore(
         return answers.finish ?? { ok: false, reason: 'denied', message: 'The provider did not say who you are.', next: '/' }
       },
       refresh: async () => answers.known,
+      leave: async () => undefined,
       recheck: async () => answers.known,
     },
 

@@ -123,6 +123,7 @@ const pluginShape = z.strictObject({
         begin: does(),
         finish: does(),
         refresh: does().optional(),
+        leave: does().optional(),
       }),
     ])
     .optional(),
@@ -134,6 +135,7 @@ const pluginShape = z.strictObject({
   web: app().optional(),
   links: z.array(z.strictObject({ label: z.string().min(1), page: z.string() })).optional(),
   welcome: app().optional(),
+  remote: app().optional(),
   api: app().optional(),
   jobs: z
     .record(

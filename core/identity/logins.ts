@@ -6,6 +6,7 @@ import { normalizeUsername } from '../names.ts'
 import type { Authenticator, Awaitable, Challenge, Context, Identity, Log, Login, Plugin } from '../plugin.ts'
 import type { UserRecord } from '../store/records.ts'
 import type { Access } from './access.ts'
+import type { AuthStates } from './auth-state.ts'
 import { isGroupName } from './groups.ts'
 import { createKnownBrowsers } from './known-browsers.ts'
 import { createLoginStates } from './login-states.ts'
@@ -16,7 +17,8 @@ import { createSpelling, type Spelling } from './spelling.ts'
 import type { Users } from './users.ts'
 
 export type LoginResult =
-  | { ok: true; user: UserRecord }
+  /** `session`: how the provider calls this sign-in. */
+  | { ok: true; user: UserRecord; session?: string }
   /** What the form says. `wait`: seconds until the next try is looked at. */
   | { ok: false; reason: 'wrong' | 'denied' | 'unavailable' | 'wait'; message: string; wait?: number }
 
@@ -60,6 +62,8 @@ export interface Logins {
    * any more; their sessions are then closed. An authenticator that cannot be asked changes nothing.
    */
   refresh(user: UserRecord, authenticator: string): Promise<boolean>
+  /** Where the browser of somebody who is signed out goes, to be signed out of the provider, too; undefined: nowhere. Never rejects. */
+  leave(user: UserRecord, authenticator: string, back: URL): Promise<URL | undefined>
   /** As `refresh`, whenever the last answer was: of the authenticator that knows this user. True for who has none. */
   recheck(user: UserRecord): Promise<boolean>
 }
@@ -71,6 +75,7 @@ export interface LoginsParts {
   spelling?: Spelling
   users: Users
   sessions: Sessions
+  authStates: AuthStates
   access: Access
   /** As in Core. */
   base: string
@@ -109,6 +114,7 @@ export function createLogins({
   spelling = createSpelling({}),
   users,
   sessions,
+  authStates,
   access,
   base,
   url,
@@ -151,7 +157,7 @@ export function createLogins({
       if (!user) throw new Error('the stage login did not come to its end')
       answered.set(user.id, performance.now())
       log.info('signed in', { user: user.name, ...about })
-      return { ok: true, user }
+      return { ok: true, user, ...(subject.identity.session !== undefined && { session: subject.identity.session }) }
     } catch (error) {
       if (!isHubError(error) || error.status >= 500) {
         log.error('a sign-in could not be decided', { ...about, error })
@@ -209,11 +215,14 @@ export function createLogins({
   }
 
   async function bringUpToDate(user: UserRecord, authenticator: string, identity: Identity, groups: readonly string[]) {
+    const sealed = identity.authState == null ? null : authStates.seal(user.id, identity.authState)
     if (identity.groups) await users.groups.tell(user.id, told(identity.groups), authenticator)
     const by = access.makesAdmin(user.name, groups) ? 'access' : identity.admin ? 'authenticator' : undefined
     return users.update(user.id, draft => {
       draft.identity = { authenticator, id: identity.id ?? draft.identity?.id ?? null }
       if (identity.attributes) draft.attributes = identity.attributes
+      if (sealed !== null) draft.authState = sealed
+      else if (identity.authState !== undefined) delete draft.authState
       decideAdmin(draft, by, identity.admin === false)
     })
   }
@@ -406,6 +415,17 @@ export function createLogins({
       if (authenticator === undefined) return true
       return found !== undefined && (!found.refresh || askOnce(user, authenticator))
     },
+
+    async leave(user, authenticator, back) {
+      const found = settings.authenticators.find(({ name }) => name === authenticator)?.authenticator
+      if (found?.kind !== 'redirect' || !found.leave) return undefined
+      try {
+        return (await ask(authenticator, 'authenticator.leave', ctx => found.leave!(users.view(user), back, ctx))) ?? undefined
+      } catch (error) {
+        log.warn('where somebody signs out at the provider could not be found out', { user: user.name, authenticator, error })
+        return undefined
+      }
+    },
   }
 }
 
@@ -432,18 +452,21 @@ function isOf({ identity }: UserRecord, authenticator: string, id: string | unde
 }
 
 /** An identity as it must be, whoever wrote the plugin, with the name in its one spelling. Nothing else is taken over. */
-function checked({ name, id, groups, admin, attributes }: Identity): Identity {
+function checked({ name, id, groups, admin, attributes, authState, session }: Identity): Identity {
   const spelled = typeof name === 'string' ? normalizeUsername(name) : undefined
   if (spelled === undefined) throw new HubError('denied', 'Your name there cannot be the name of a user here. Ask the admin.')
   if (id !== undefined && (typeof id !== 'string' || id === '')) throw new TypeError('the id of an identity is not a text')
   if (groups !== undefined && !(Array.isArray(groups) && groups.every(group => typeof group === 'string')))
     throw new TypeError('the groups of an identity are not a list of texts')
+  if (session !== undefined && typeof session !== 'string') throw new TypeError('the session of an identity is not a text')
   return {
     name: spelled,
     ...(id !== undefined && { id }),
     ...(groups && { groups }),
     ...(admin !== undefined && { admin: admin === true }),
     ...(attributes && { attributes }),
+    ...(authState !== undefined && { authState }),
+    ...(session !== undefined && { session }),
   }
 }
 
