@@ -291,6 +291,8 @@ export function fakeCore(
         caller(owner, record && bearers.get(record.hash)?.scopes ? new Set(bearers.get(record.hash)!.scopes) : scopesOf(owner)),
     },
 
+    authStates: { kept: false, seal: () => null, open: () => undefined, isOld: () => false },
+
     sessions: {
       find(c) {
         const owner = signedIn(c.req.header('cookie'))
@@ -351,8 +353,8 @@ export function fakeCore(
         return answers.finish ?? { ok: false, reason: 'denied', message: 'Nobody says who you are.' }
       },
       contradicts: async () => false,
-      signedOut: async () => undefined,
       refresh: async () => answers.known,
+      leave: async () => undefined,
       recheck: async () => answers.known,
     },
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
-import { type Context, isHubError, silent, type User } from 'swarmhub'
+import { type Context, type Hub, isHubError, silent, type User } from 'swarmhub'
 import { type GitHubOptions, github } from '../plugins/github/index.ts'
 import { type Account, type Fault, githubServer } from './github-server.ts'
 import { testAuthenticator } from './roles/authenticator.ts'
@@ -67,7 +67,9 @@ test('GitHub’s address decides where its API is', () => {
 
 test('the account is the numeric id’s: a new login is the same person, a login that somebody else has now is another', async t => {
   const { signIn } = await signingIn(t)
-  assert.deepEqual(await signIn(alice), {
+  const { authState, ...identity } = (await signIn(alice))!
+  assert.match(JSON.stringify(authState), /^\{"token":"gho_\w+"\}$/)
+  assert.deepEqual(identity, {
     name: 'Alice',
     id: '17',
     attributes: { login: 'Alice', githubId: '17', fullName: 'Alice A.' },
@@ -210,6 +212,16 @@ test('asked again: who has left, or was taken back, is nobody; an outage changes
   assert.ok(await again(17))
   revoke()
   assert.equal(await again(17), null)
+})
+
+test('after a restart it is auth state that has the token to ask again with', async t => {
+  const { signIn, url, client } = await signingIn(t)
+  const kept = (await signIn(alice))?.authState
+  const later = github({ url, ...client, organizations: ['acme'] })
+  later.setup({ log: silent, authState: name => (name === 'gh-alice' ? kept : undefined) } as Partial<Hub> as Hub)
+  const user = { id: 'u', name: 'gh-alice', slug: 'x', admin: false, groups: [], attributes: { githubId: '17' } }
+  await assert.rejects(later.authenticator.refresh(user, context()), { code: 'denied' }, 'it asked, with too few scopes')
+  await assert.rejects(later.authenticator.refresh({ ...user, name: 'bob' }, context()), /authState\.keys/)
 })
 
 test('options that cannot be meant stop the start', () => {

@@ -116,7 +116,7 @@ const hooks = {
 const anyAuthenticator = {
   label: z.string(),
   prefix: z.string().refine(isPrefix, 'expected a prefix such as "gh-"').optional(),
-  signedOut: does().optional(),
+  leave: does().optional(),
   refresh: does().optional(),
 }
 
@@ -144,6 +144,7 @@ const pluginShape = z.strictObject({
   web: app().optional(),
   links: z.array(z.strictObject({ label: z.string().min(1), page: z.string() })).optional(),
   welcome: app().optional(),
+  remote: app().optional(),
   api: app().optional(),
   jobs: z
     .record(

@@ -28,6 +28,13 @@ const customScope = z
     'expected "custom:" and at least 3 characters of a-z, 0-9, "_", "-", "*" and ":"',
   )
 
+const cryptKey = z.string().transform((text, ctx): Buffer => {
+  if (/^[0-9a-f]{64}$/i.test(text)) return Buffer.from(text, 'hex')
+  if (/^[A-Za-z0-9+/_-]{43}=?$/.test(text)) return Buffer.from(text, 'base64')
+  ctx.addIssue('expected 32 random bytes in hex or base64, as `openssl rand -hex 32` prints them')
+  return z.NEVER
+})
+
 const isFunction = (value: unknown) => typeof value === 'function'
 
 /** A link to `user-redirect/PATH`, followed by somebody. */
@@ -225,6 +232,13 @@ export const config = z.strictObject({
       refresh: duration().prefault('5m'),
       /** How long the hub finishes what is under way when it is told to end. */
       grace: duration().prefault('20s'),
+    })
+    .prefault({}),
+  /** What sign-ins keep about users, such as a provider's tokens. No key: it is not kept. */
+  authState: z
+    .strictObject({
+      /** The first one writes, all of them read. */
+      keys: z.array(cryptKey).default([]),
     })
     .prefault({}),
   tokens: z

@@ -13,10 +13,10 @@ import type {
   Login,
   Plugin,
   RequestAuthenticator,
-  User,
 } from '../plugin.ts'
 import type { UserRecord } from '../store/records.ts'
 import type { Access } from './access.ts'
+import type { AuthStates } from './auth-state.ts'
 import { isGroupName } from './groups.ts'
 import { createKnownBrowsers } from './known-browsers.ts'
 import { createLoginStates } from './login-states.ts'
@@ -28,7 +28,8 @@ import { createSpelling, type Spelling } from './spelling.ts'
 import type { Users } from './users.ts'
 
 export type LoginResult =
-  | { ok: true; user: UserRecord }
+  /** `session`: how the provider calls this sign-in. */
+  | { ok: true; user: UserRecord; session?: string }
   /** What the form says. `wait`: seconds until the next try is looked at. */
   | { ok: false; reason: 'wrong' | 'denied' | 'unavailable' | 'wait'; message: string; wait?: number }
 
@@ -71,13 +72,13 @@ export interface Logins {
   identify(c: Request, method: string, address: string): Promise<LoginResult>
   /** Does this request, in a session of this user's, name somebody else? A request that names nobody does not. */
   contradicts(c: Request, user: UserRecord, authenticator: string): Promise<boolean>
-  /** Where the browser of who has just signed out goes, when that is not `home`, the sign-in page. Never throws. */
-  signedOut(user: UserRecord, authenticator: string, home: URL): Promise<URL | undefined>
   /**
    * Ask the authenticator again when the last answer is older than `timeouts.refresh`. Resolves false when the user is none
    * any more; their sessions are then closed. An authenticator that cannot be asked changes nothing.
    */
   refresh(user: UserRecord, authenticator: string): Promise<boolean>
+  /** Where the browser of somebody who is signed out goes, to be signed out of the provider, too; undefined: nowhere. Never rejects. */
+  leave(user: UserRecord, authenticator: string, back: URL): Promise<URL | undefined>
   /** As `refresh`, whenever the last answer was: of the authenticator that knows this user. True for who has none. */
   recheck(user: UserRecord): Promise<boolean>
 }
@@ -89,6 +90,7 @@ export interface LoginsParts {
   spelling?: Spelling
   users: Users
   sessions: Sessions
+  authStates: AuthStates
   access: Access
   /** As in Core. */
   base: string
@@ -127,6 +129,7 @@ export function createLogins({
   spelling = createSpelling({}),
   users,
   sessions,
+  authStates,
   access,
   base,
   url,
@@ -156,12 +159,6 @@ export function createLogins({
 
   const prefixOf = (name: string) => settings.authenticators.find(plugin => plugin.name === name)?.authenticator.prefix ?? ''
 
-  /** As the authenticator knows them: without its prefix. */
-  function viewOf(user: UserRecord, authenticator: string): User {
-    const [view, prefix] = [users.view(user), prefixOf(authenticator)]
-    return view.name.startsWith(prefix) ? { ...view, name: view.name.slice(prefix.length) } : view
-  }
-
   /** Whom this authenticator means: who is bound to the id, else who has the name. */
   const accountOf = (authenticator: string, { id, name }: Identity) =>
     (id !== undefined && users.byIdentity(authenticator, id)) || users.get(name)
@@ -181,7 +178,7 @@ export function createLogins({
       if (!user) throw new Error('the stage login did not come to its end')
       answered.set(user.id, performance.now())
       log.info('signed in', { user: user.name, ...about })
-      return { ok: true, user }
+      return { ok: true, user, ...(subject.identity.session !== undefined && { session: subject.identity.session }) }
     } catch (error) {
       if (!isHubError(error) || error.status >= 500) {
         log.error('a sign-in could not be decided', { ...about, error })
@@ -241,11 +238,14 @@ export function createLogins({
   }
 
   async function bringUpToDate(user: UserRecord, authenticator: string, identity: Identity, groups: readonly string[]) {
+    const sealed = identity.authState == null ? null : authStates.seal(user.id, identity.authState)
     if (identity.groups) await users.groups.tell(user.id, told(identity.groups), authenticator)
     const by = access.makesAdmin(user.name, groups) ? 'access' : identity.admin ? 'authenticator' : undefined
     return users.update(user.id, draft => {
       draft.identity = { authenticator, id: identity.id ?? draft.identity?.id ?? null }
       if (identity.attributes) draft.attributes = identity.attributes
+      if (sealed !== null) draft.authState = sealed
+      else if (identity.authState !== undefined) delete draft.authState
       decideAdmin(draft, by, identity.admin === false)
     })
   }
@@ -255,7 +255,7 @@ export function createLogins({
     const found = settings.authenticators.find(({ name }) => name === authenticator)!.authenticator
     let identity: Identity | null
     try {
-      const answer = await ask(authenticator, 'authenticator.refresh', ctx => found.refresh!(viewOf(user, authenticator), ctx))
+      const answer = await ask(authenticator, 'authenticator.refresh', ctx => found.refresh!(users.view(user), ctx))
       identity = answer && renamed(answer, prefixOf(authenticator))
     } catch (error) {
       log.warn('whether a user is still one could not be found out', { user: user.name, authenticator, error })
@@ -445,17 +445,6 @@ export function createLogins({
       return said !== null && accountOf(name, renamed(said, prefixOf(name)))?.id !== user.id
     },
 
-    async signedOut(user, name, home) {
-      const found = settings.authenticators.find(plugin => plugin.name === name)?.authenticator
-      if (!found?.signedOut) return undefined
-      try {
-        return await ask(name, 'authenticator.signedOut', ctx => found.signedOut!(viewOf(user, name), home, ctx))
-      } catch (error) {
-        log.warn('where a user signs out elsewhere could not be found out', { user: user.name, authenticator: name, error })
-        return undefined
-      }
-    },
-
     async refresh(user, authenticator) {
       const found = settings.authenticators.find(({ name }) => name === authenticator)?.authenticator
       if (!found) {
@@ -471,6 +460,17 @@ export function createLogins({
       const found = settings.authenticators.find(({ name }) => name === authenticator)?.authenticator
       if (authenticator === undefined) return true
       return found !== undefined && (!found.refresh || askOnce(user, authenticator))
+    },
+
+    async leave(user, authenticator, back) {
+      const found = settings.authenticators.find(({ name }) => name === authenticator)?.authenticator
+      if (!found?.leave) return undefined
+      try {
+        return (await ask(authenticator, 'authenticator.leave', ctx => found.leave!(users.view(user), back, ctx))) ?? undefined
+      } catch (error) {
+        log.warn('where somebody signs out at the provider could not be found out', { user: user.name, authenticator, error })
+        return undefined
+      }
     },
   }
 }
@@ -504,19 +504,22 @@ function shown(c: Request, { headers }: RequestAuthenticator): ReadonlyMap<strin
 }
 
 /** An identity as it must be, whoever wrote the plugin, with the name in its one spelling. Nothing else is taken over. */
-function checked({ name, id, groups, admin, attributes }: Identity, prefix = ''): Identity {
+function checked({ name, id, groups, admin, attributes, authState, session }: Identity, prefix = ''): Identity {
   const own = typeof name === 'string' ? normalizeUsername(name) : undefined
   const spelled = own === undefined ? undefined : normalizeUsername(prefix + own)
   if (spelled === undefined) throw new HubError('denied', 'Your name there cannot be the name of a user here. Ask the admin.')
   if (id !== undefined && (typeof id !== 'string' || id === '')) throw new TypeError('the id of an identity is not a text')
   if (groups !== undefined && !(Array.isArray(groups) && groups.every(group => typeof group === 'string')))
     throw new TypeError('the groups of an identity are not a list of texts')
+  if (session !== undefined && typeof session !== 'string') throw new TypeError('the session of an identity is not a text')
   return {
     name: spelled,
     ...(id !== undefined && { id }),
     ...(groups && { groups }),
     ...(admin !== undefined && { admin: admin === true }),
     ...(attributes && { attributes }),
+    ...(authState !== undefined && { authState }),
+    ...(session !== undefined && { session }),
   }
 }
 

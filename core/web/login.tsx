@@ -78,7 +78,7 @@ export const finishLogin = (core: Core) =>
   }
 
 async function welcome(core: Core, c: PageContext, result: LoginResult & { ok: true }, method: string, next: string | undefined) {
-  await core.sessions.open(c, result.user.id, method)
+  await core.sessions.open(c, result.user.id, method, result.session)
   return c.redirect(next ?? (await landing(core, c, result.user)))
 }
 

@@ -128,6 +128,7 @@ export function createWeb(core: Core): Hono<WebEnv> {
   // plugins' own pages
   for (const plugin of core.plugins) {
     const place = hub(`x/${plugin.name}`)
+    if (plugin.remote) app.use(`${place}/*`, named(core, plugin)).route(place, plugin.remote)
     if (plugin.welcome || plugin.web) app.use(`${place}/*`, checked(core), framed(core, plugin))
     if (plugin.welcome) app.route(place, plugin.welcome)
     if (plugin.web) app.use(`${place}/*`, visitor).route(place, plugin.web)
@@ -139,6 +140,13 @@ export function createWeb(core: Core): Hono<WebEnv> {
   app.all('*', toHub(core))
   return app
 }
+
+/** From here on log lines are the plugin's. */
+const named = (core: Core, plugin: Plugin): MiddlewareHandler<WebEnv> =>
+  async function named(c, next) {
+    c.set('log', core.log.with({ plugin: plugin.name }))
+    await next()
+  }
 
 /** What a plugin's page finds in its context beside the visitor. */
 const framed = (core: Core, plugin: Plugin): MiddlewareHandler<WebEnv> =>

@@ -1,9 +1,13 @@
 import { createHash, createHmac } from 'node:crypto'
-import { type Context, HubError, type Identity, type Plugin, parseOptions } from 'swarmhub'
+import { type Context, type Hub, HubError, type Identity, type Plugin, parseOptions, type User } from 'swarmhub'
+import { z } from 'zod'
 import { createGitHub, TokenGone } from './client.ts'
 import { type GitHubOptions, type GitHubSettings, options } from './options.ts'
 
 export type { GitHubOptions } from './options.ts'
+
+/** What is kept of a sign-in as auth state; hooks find it by `hub.authState(user.name)`. */
+const state = z.object({ token: z.string() })
 
 /** Tokens that are remembered; anybody in the world may have an account. */
 const most = 100_000
@@ -13,11 +17,14 @@ export function github(given: GitHubOptions) {
   const settings = parseOptions('github', options, given)
   const { name, label, url, clientSecret, organizations, membership } = settings
   const github = createGitHub(settings)
+  let hub: Hub | undefined
   /**
-   * By GitHub's id, the token of everybody who has signed in since the start: to ask again with. In memory alone, because
-   * nothing here encrypts it; who is not in it cannot be asked about.
+   * By GitHub's id, the token of who has signed in since the start, to ask again with. Auth state has it too, where it is kept:
+   * then it is known after a restart.
    */
   const tokens = new Map<string, string>()
+  const tokenOf = (user: User) =>
+    tokens.get(String(user.attributes.githubId)) ?? state.safeParse(hub?.authState(user.name)).data?.token
 
   /** PKCE's secret for one sign-in. Made from what only the hub has, so nothing need be kept of a sign-in that is away. */
   const verifierOf = (state: string) => createHmac('sha256', clientSecret).update(`pkce ${state}`).digest('base64url')
@@ -69,13 +76,16 @@ export function github(given: GitHubOptions) {
         tokens.delete(identity.id!)
         tokens.set(identity.id!, token)
         if (tokens.size > most) tokens.delete(tokens.keys().next().value!)
-        return identity
+        return { ...identity, authState: { token } }
       },
-      async refresh({ attributes }, ctx) {
-        const id = String(attributes.githubId)
-        const token = tokens.get(id)
+      async refresh(user, ctx) {
+        const id = String(user.attributes.githubId)
+        const token = tokenOf(user)
         if (token === undefined)
-          throw new HubError('unavailable', 'Nobody can ask GitHub about who has not signed in since the hub started.')
+          throw new HubError(
+            'unavailable',
+            'Nobody can ask GitHub about who has not signed in since the hub started, without authState.keys in the config.',
+          )
         try {
           const identity = await identityOf(token, ctx)
           return identity?.id === id ? identity : null
@@ -87,7 +97,8 @@ export function github(given: GitHubOptions) {
       },
     },
 
-    setup(hub) {
+    setup(given) {
+      hub = given
       if (!organizations)
         hub.log.warn('everybody with an account there passes GitHub: the rules in access alone decide, or say organizations', {
           url,

@@ -32,7 +32,7 @@ export function header(given: HeaderOptions) {
           attributes: Object.fromEntries(found.filter(([, value]) => value !== undefined)),
         }
       },
-      ...(signOut !== undefined && { signedOut: () => new URL(signOut) }),
+      ...(signOut !== undefined && { leave: () => new URL(signOut) }),
     },
 
     hooks: {
