@@ -32,6 +32,8 @@ export interface DockerRequest {
   /** Objects in it are sent as JSON, as Docker's `filters` are. */
   query?: Record<string, unknown>
   body?: object
+  /** Never in a message or a log: it may be a password. */
+  headers?: Record<string, string>
   /** Milliseconds until the whole answer is there; default 10 s. For a stream: until it begins. */
   deadline?: number
 }
@@ -63,7 +65,7 @@ export function docker(address: DockerAddress): Docker {
   }
 
   /** Sends a request; gives the reply of a success, its body still to be read. */
-  function dial(prefix: string, { method = 'GET', path, query = {}, body }: DockerRequest, signal: AbortSignal) {
+  function dial(prefix: string, { method = 'GET', path, query = {}, body, headers }: DockerRequest, signal: AbortSignal) {
     return until(
       signal,
       new Promise<IncomingMessage>((resolve, reject) => {
@@ -73,6 +75,7 @@ export function docker(address: DockerAddress): Docker {
             // The modem would put a body without `_query` into the URL, a secret's too, and cut a path without options.
             path: `${prefix}${path}?`,
             options: { _query: query, _body: body ?? {} },
+            headers: { ...headers },
             // It cannot tell a truncated body from a slow one, nor JSON from anything else: the body is read here.
             isStream: true,
             abortSignal: signal,

@@ -11,10 +11,14 @@ interface Failed {
 
 const admin = 'Tell your administrator.'
 
+const locked = /unauthorized|authentication required|no basic auth|incorrect username or password|access.*denied|denied:/i
+const unknown =
+  /no such image|manifest (for .* )?(not found|unknown)|repository .* not found|name unknown|reference does not exist/i
+
 /** By the engine's words, what they mean. The first that fits. */
 const meanings: [RegExp, (failed: Failed) => Cause][] = [
   [
-    /unauthorized|authentication required|no basic auth|pull access denied|denied: requested access/i,
+    locked,
     ({ image }) => ({
       code: 'registry-auth',
       message: `The registry does not give out the image ${image} without a password.`,
@@ -22,7 +26,7 @@ const meanings: [RegExp, (failed: Failed) => Cause][] = [
     }),
   ],
   [
-    /no such image|manifest (for .* )?(not found|unknown)|repository .* not found|reference does not exist/i,
+    unknown,
     ({ image }) => ({
       code: 'no-image',
       message: `The image ${image} was not found.`,
@@ -58,6 +62,34 @@ export function causeOfFailure(words: string, failed: Failed): Cause {
   if (exitCode !== undefined && /non-zero exit/.test(words)) return { ...causeOfExit(exitCode, failed), ...engine, exitCode }
   const meaning = meanings.find(([pattern]) => pattern.test(words))?.[1](failed)
   return { ...(meaning ?? { code: 'engine', message: 'The container engine could not run the server.', hint: admin }), ...engine }
+}
+
+/** Why nodes do not get an image, by what its registry tells the hub of it; `known`: there are credentials for it. */
+export function causeOfNoImage(
+  { image, registry, known }: { image: string; registry: string; known: boolean },
+  cause: Cause,
+  words: string,
+): Cause {
+  const engine = `${cause.engine ?? ''}\n${words}`.trim().slice(0, 500)
+  if (locked.test(words)) {
+    return {
+      code: 'registry-auth',
+      message: known
+        ? `The registry ${registry} does not accept the name and password that the hub has for it, or not for the image ${image}.`
+        : `The registry ${registry} does not give out the image ${image} without a password, or has no such image.`,
+      hint: `${admin} \`registries\` in the options of swarm() says with which password.`,
+      engine,
+    }
+  }
+  if (unknown.test(words)) {
+    return { ...cause, message: `The registry ${registry} has no image ${image}.`, hint: `${admin} Is its name right?`, engine }
+  }
+  return {
+    ...cause,
+    message: `The machine does not have the image ${image}, and its registry ${registry} cannot be asked for it.`,
+    hint: `${admin} Is the name of the image right, and does its registry run?`,
+    engine,
+  }
 }
 
 function causeOfExit(exitCode: number, { memory, image }: Failed): Cause {

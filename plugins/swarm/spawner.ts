@@ -18,9 +18,10 @@ import { logLines } from '../docker/lines.ts'
 import { missing } from './cause.ts'
 import { images } from './image.ts'
 import type { Place } from './place.ts'
+import { signIn } from './registries.ts'
 import { handleOf, handleShape, secretName, secretScript, serviceName, service as serviceShape, serviceSpec } from './service.ts'
 import type { Settings } from './settings.ts'
-import { isOver, isWaiting, type Node, node as nodeShape, statusOf, type Task, task as taskShape } from './status.ts'
+import { isOver, isWaiting, type Node, newest, node as nodeShape, statusOf, type Task, task as taskShape } from './status.ts'
 import { follow } from './watch.ts'
 
 export interface SpawnerParts {
@@ -33,7 +34,7 @@ export interface SpawnerParts {
 
 /** The servers of one hub as services of a Swarm. `sweep` removes secrets whose server is gone; it is to be called now and then. */
 export function createSpawner({ engine, settings, hub, place }: SpawnerParts) {
-  const image = images(engine)
+  const image = images(engine, settings.registries)
   /** Services for which no node fits, and since when; monotonic. */
   const waiting = new Map<string, number>()
   /** Secrets without a service, as of the last sweep. */
@@ -91,13 +92,19 @@ export function createSpawner({ engine, settings, hub, place }: SpawnerParts) {
       ])
       if (!tasks) return { state: 'gone', cause: missing }
       const status = await judge(handle, tasks, nodes, signal)
-      if (status.state !== 'gone' || !tasks.some(({ Status }) => Status.ContainerStatus?.ContainerID)) return status
-      const log = await lastLines(service, signal)
-      return log.length > 0 ? { state: 'gone', cause: { ...status.cause, log } } : status
+      return status.state === 'gone' ? { state: 'gone', cause: await explained(service, status.cause, tasks, signal) } : status
     } catch (error) {
       signal.throwIfAborted()
       return { state: 'unknown', why: messageOf(error) }
     }
+  }
+
+  /** The cause, with what only another question tells. */
+  async function explained(service: string, cause: Cause, tasks: Task[], signal: AbortSignal): Promise<Cause> {
+    if (cause.code === 'no-image') return image.whyNot(newest(tasks)?.Spec.ContainerSpec.Image ?? '', cause, signal)
+    if (!tasks.some(({ Status }) => Status.ContainerStatus?.ContainerID)) return cause
+    const log = await lastLines(service, signal)
+    return log.length > 0 ? { ...cause, log } : cause
   }
 
   /** The last lines of a log, as far as they come within three seconds: a cause is told without them, too. */
@@ -166,8 +173,13 @@ export function createSpawner({ engine, settings, hub, place }: SpawnerParts) {
       secretFiles,
       secret: isSecret ? await makeSecret(spec, signal) : undefined,
     })
-    // Credentials for the registry will go along here.
-    const { ID } = await engine.ask({ method: 'POST', path: '/services/create', body, deadline: 30_000 }, created, signal)
+    // The nodes pull with these, for as long as the service lives.
+    const headers = signIn(settings.registries, pinned)
+    const { ID } = await engine.ask(
+      { method: 'POST', path: '/services/create', body, headers, deadline: 30_000 },
+      created,
+      signal,
+    )
     return ID
   }
 
