@@ -493,8 +493,8 @@ export interface Spawner {
   list(ctx: Context): Promise<{ handle: Handle; labels: Record<string, string>; status: Status }[]>
   /** Say when a server may have changed: one event stream instead of polling each. */
   watch?(changed: (handle: Handle) => void, ctx: Context): Awaitable<Close>
-  /** The last lines first to last, then, while the signal is not aborted, new ones as they come. */
-  logs?(handle: Handle, ctx: Context): AsyncIterable<string>
+  /** The last lines first to last, then (unless `follow` is false), while the signal is not aborted, new ones as they come. */
+  logs?(handle: Handle, ctx: Context, options?: { follow?: boolean }): AsyncIterable<string>
   /** Where its servers find this hub. Asked once, before the hub listens. Left out: the loopback address. */
   reach?(ctx: Context): Awaitable<Reach>
 }

@@ -39,6 +39,13 @@ const progress: Described = {
   summary: 'Follow a start, as server-sent events',
   answers: { 200: 'Events with `progress` and `message`; the last one has `ready` or `failed`.' },
 }
+const log: Described = {
+  summary: 'The last lines of a server’s log, and with `follow` those that come until it is gone. Not part of JupyterHub’s API',
+  answers: {
+    200: 'Plain text. Of a server that failed the last lines before; nothing of one that is stopped.',
+    429: 'Too many follow it.',
+  },
+}
 /** In the words of RFC 6749. */
 const grant = z.strictObject({ access_token: z.string(), expires_in: z.int(), token_type: z.string(), scope: z.string() })
 const refusal = z.strictObject({ error: z.string(), error_description: z.string().optional() })
@@ -126,6 +133,7 @@ export const descriptions: Readonly<Record<string, Described>> = {
   'POST /users/:user/server': the.POST,
   'DELETE /users/:user/server': the.DELETE,
   'GET /users/:user/server/progress': progress,
+  'GET /users/:user/server/logs': log,
   'GET /users/:user/servers/': the.GET,
   'POST /users/:user/servers/': the.POST,
   'DELETE /users/:user/servers/': the.DELETE,
@@ -142,6 +150,7 @@ export const descriptions: Readonly<Record<string, Described>> = {
     answers: { 200: shaped('The server.', answers.server), 409: 'The name is taken.' },
   },
   'GET /users/:user/servers/:server/progress': progress,
+  'GET /users/:user/servers/:server/logs': log,
 
   'GET /groups': {
     summary: 'List groups',

@@ -6,6 +6,7 @@
 export {}
 
 progress()
+serverLog()
 cards()
 countdowns()
 copying()
@@ -65,6 +66,34 @@ function reach(page: HTMLElement, step: string): void {
     if (index === now) item.setAttribute('aria-current', 'step')
     else item.removeAttribute('aria-current')
   }
+}
+
+/** A server's log: its lines as they come, at the end of what is there; the oldest go. Stays where the reader has scrolled to. */
+function serverLog(): void {
+  const log = document.querySelector<HTMLElement>('#server-log')
+  const state = document.querySelector<HTMLElement>('[data-log-state]')
+  const address = log?.dataset.events
+  if (!log || !address) return
+  const most = Number(log.dataset.most)
+  const toEnd = () => log.scrollTo({ top: log.scrollHeight })
+  toEnd()
+  const stop = listen(address, {
+    // A new connection tells the last lines again.
+    begin() {
+      log.replaceChildren()
+      if (state) state.textContent = 'New lines appear as they are written.'
+    },
+    message(line) {
+      const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40
+      log.append(`${line}\n`)
+      while (log.childNodes.length > most) log.firstChild?.remove()
+      if (atEnd) toEnd()
+    },
+    settled() {
+      stop()
+      if (state) state.textContent = 'The server is not running any more.'
+    },
+  })
 }
 
 /** The home page: each card as the hub would show it now. One that somebody is answering a question in waits. */

@@ -6,6 +6,7 @@ import { publicHost, serverPage, withQuery } from './address.ts'
 import { serverLabel } from './card.tsx'
 import type { PageContext } from './environment.ts'
 import { CauseBox, Hidden, page } from './layout.tsx'
+import { logScopes } from './logs.tsx'
 import { safeNext } from './next.ts'
 import { existing } from './rights.ts'
 
@@ -81,6 +82,11 @@ async function starting(core: Core, c: PageContext, server: Server, next: string
           ))}
         </ol>
       </details>
+      {mayRead(c, server) && (
+        <p>
+          <a href={serverPage(core, 'logs', at)}>What its programs write</a>
+        </p>
+      )}
       {may && (
         <form class="actions" method="post" action={serverPage(core, 'stop', at)}>
           <Hidden xsrf={xsrf} />
@@ -155,6 +161,11 @@ async function notRunning(core: Core, c: PageContext, server: Server, next: stri
             Choose another profile
           </a>
         )}
+        {failure?.cause.log && mayRead(c, server) && (
+          <a class="button" href={serverPage(core, 'logs', at)}>
+            Its log
+          </a>
+        )}
         <a class="button" href={`${core.base}hub/home`}>
           My servers
         </a>
@@ -162,6 +173,9 @@ async function notRunning(core: Core, c: PageContext, server: Server, next: stri
     </section>,
   )
 }
+
+const mayRead = (c: PageContext, { ref }: Server) =>
+  logScopes.every(scope => c.get('caller').allows(scope, { user: ref.user, server: ref.name }))
 
 /** What a browser sends back as Last-Event-ID: an id counts within one start only. */
 export function eventId(server: Server, event: StartEvent): string {

@@ -22,7 +22,7 @@ import { signIn } from './registries.ts'
 import { handleOf, handleShape, secretName, secretScript, serviceName, service as serviceShape, serviceSpec } from './service.ts'
 import type { Settings } from './settings.ts'
 import { isOver, isWaiting, type Node, newest, node as nodeShape, statusOf, type Task, task as taskShape } from './status.ts'
-import { follow } from './watch.ts'
+import { follow as watchAll } from './watch.ts'
 
 export interface SpawnerParts {
   engine: Docker
@@ -112,13 +112,13 @@ export function createSpawner({ engine, settings, hub, place }: SpawnerParts) {
     const lines: string[] = []
     const limited = AbortSignal.any([signal, AbortSignal.timeout(3000)])
     try {
-      const query = { stdout: true, stderr: true, tail: 20 }
+      const query = { stdout: true, stderr: true, tail: 50 }
       for await (const line of logLines(await engine.open({ path: `/services/${service}/logs`, query }, limited)))
         lines.push(line)
     } catch {
       signal.throwIfAborted()
     }
-    return lines.slice(-20)
+    return lines.slice(-50)
   }
 
   // -------------------------------------------------------------------------------------------------------------------
@@ -284,10 +284,10 @@ export function createSpawner({ engine, settings, hub, place }: SpawnerParts) {
     stop,
     poll: (handle, { signal }) => poll(handle, signal),
     list: ({ signal }) => list(signal),
-    watch: (changed, ctx) => follow(engine, { look: list, every: settings.refresh, changed }, ctx),
-    async *logs(handle, { signal }) {
+    watch: (changed, ctx) => watchAll(engine, { look: list, every: settings.refresh, changed }, ctx),
+    async *logs(handle, { signal }, { follow = true } = {}) {
       const { service } = handleShape.parse(handle)
-      const query = { stdout: true, stderr: true, tail: 1000, follow: true }
+      const query = { stdout: true, stderr: true, tail: 1000, follow }
       try {
         yield* logLines(await engine.open({ path: `/services/${service}/logs`, query }, signal))
       } catch (error) {
