@@ -94,11 +94,10 @@ export function causeOfNoImage(
 
 function causeOfExit(exitCode: number, { memory, image }: Failed): Cause {
   if (exitCode === 137 && memory) {
-    const limit = memory >= 2 ** 30 ? `${+(memory / 2 ** 30).toFixed(1)} GiB` : `${Math.round(memory / 2 ** 20)} MiB`
     return {
       code: 'out-of-memory',
-      message: `The server was ended by force, most likely because it used more than the ${limit} of memory that it may have.`,
-      hint: 'Start it again, and work on less data at a time; or take a larger profile.',
+      message: `The server was ended by force, most likely because it used more than the ${bytes(memory)} of memory that it may have.`,
+      hint: smaller,
     }
   }
   if (exitCode === 126 || exitCode === 127) {
@@ -115,6 +114,33 @@ function causeOfExit(exitCode: number, { memory, image }: Failed): Cause {
     code: 'exited',
     message: `The server ended by itself, with exit code ${exitCode}.`,
     hint: `The last lines of its log may tell why. ${admin}`,
+  }
+}
+
+const smaller = 'Start it again, and work on less data at a time; or take a larger profile.'
+
+/** With what the engine of its node knows of the end of a container. Nodes other than the hub's own cannot be asked. */
+export function causeOfForce(cause: Cause, outOfMemory: boolean, memory: number | undefined): Cause {
+  if (!outOfMemory) {
+    return {
+      ...cause,
+      code: 'killed',
+      message: 'The server was ended from outside by force, and not for want of memory.',
+      hint: `Start it again. If it happens again: ${admin}`,
+    }
+  }
+  const message = memory
+    ? `The server was ended because it used more than the ${bytes(memory)} of memory that it may have.`
+    : 'The server was ended because its machine ran out of memory.'
+  return { ...cause, code: 'out-of-memory', message, hint: smaller }
+}
+
+/** A network has no address left. The engine says so in its own log only: the server waits for ever. */
+export function causeOfNoAddress(name: string, subnets: readonly string[], taken: number): Cause {
+  return {
+    code: 'network',
+    message: `The network ${name} (${subnets.join(', ')}) has no address left for this server: all ${taken} are taken.`,
+    hint: `Try again when somebody has stopped a server. ${admin} A network with a larger \`subnet\` has room for more.`,
   }
 }
 
@@ -152,4 +178,9 @@ export const missing: Cause = {
   code: 'missing',
   message: 'The server is not on the Swarm any more.',
   hint: 'Start it again.',
+}
+
+/** "1.5 GiB": an amount of memory for a person. */
+export function bytes(amount: number): string {
+  return amount >= 2 ** 30 ? `${+(amount / 2 ** 30).toFixed(1)} GiB` : `${Math.round(amount / 2 ** 20)} MiB`
 }

@@ -15,10 +15,11 @@ import {
 import { z } from 'zod'
 import { type Docker, isAnswer } from '../docker/client.ts'
 import { logLines } from '../docker/lines.ts'
-import { missing } from './cause.ts'
+import { causeOfForce, causeOfNoAddress, missing } from './cause.ts'
 import { images } from './image.ts'
 import type { Place } from './place.ts'
 import { signIn } from './registries.ts'
+import { whyNoRoom, withReason } from './room.ts'
 import { handleOf, handleShape, secretName, secretScript, serviceName, service as serviceShape, serviceSpec } from './service.ts'
 import type { Settings } from './settings.ts'
 import { isOver, isWaiting, type Node, newest, node as nodeShape, statusOf, type Task, task as taskShape } from './status.ts'
@@ -50,6 +51,9 @@ export function createSpawner({ engine, settings, hub, place }: SpawnerParts) {
     engine.ask({ path: '/services', query }, z.array(serviceShape), signal)
 
   const tasksOf = (query: Filters, signal: AbortSignal) => engine.ask({ path: '/tasks', query }, z.array(taskShape), signal)
+
+  /** Also those of other services: they take room and addresses, too. */
+  const allTasks = (signal: AbortSignal) => tasksOf({ filters: {} }, signal)
 
   const secretsOf = (query: Filters, signal: AbortSignal) => engine.ask({ path: '/secrets', query }, z.array(secretShape), signal)
 
@@ -92,7 +96,9 @@ export function createSpawner({ engine, settings, hub, place }: SpawnerParts) {
       ])
       if (!tasks) return { state: 'gone', cause: missing }
       const status = await judge(handle, tasks, nodes, signal)
-      return status.state === 'gone' ? { state: 'gone', cause: await explained(service, status.cause, tasks, signal) } : status
+      if (status.state === 'gone') return { state: 'gone', cause: await explained(status.cause, service, tasks, nodes, signal) }
+      const cause = status.state === 'starting' && hasWaited(service) ? await noAddress(tasks, signal) : undefined
+      return cause ? { state: 'gone', cause } : status
     } catch (error) {
       signal.throwIfAborted()
       return { state: 'unknown', why: messageOf(error) }
@@ -100,11 +106,52 @@ export function createSpawner({ engine, settings, hub, place }: SpawnerParts) {
   }
 
   /** The cause, with what only another question tells. */
-  async function explained(service: string, cause: Cause, tasks: Task[], signal: AbortSignal): Promise<Cause> {
-    if (cause.code === 'no-image') return image.whyNot(newest(tasks)?.Spec.ContainerSpec.Image ?? '', cause, signal)
-    if (!tasks.some(({ Status }) => Status.ContainerStatus?.ContainerID)) return cause
-    const log = await lastLines(service, signal)
-    return log.length > 0 ? { ...cause, log } : cause
+  async function explained(
+    cause: Cause,
+    service: string,
+    tasks: Task[],
+    nodes: ReadonlyMap<string, Node>,
+    signal: AbortSignal,
+  ): Promise<Cause> {
+    const task = newest(tasks)
+    if (!task) return cause
+    const { ContainerSpec, Resources } = task.Spec
+    if (cause.code === 'no-image') return image.whyNot(ContainerSpec.Image, cause, signal)
+    if (cause.code === 'no-node') return withReason(cause, whyNoRoom(task, [...nodes.values()], await allTasks(signal)))
+    const container = task.Status.ContainerStatus?.ContainerID
+    if (!container) return cause
+    const [log, force] = await Promise.all([
+      lastLines(service, signal),
+      cause.exitCode === 137 ? outOfMemory(container, signal) : undefined,
+    ])
+    const told = force === undefined ? cause : causeOfForce(cause, force, Resources?.Limits?.MemoryBytes)
+    return log.length > 0 ? { ...told, log } : told
+  }
+
+  /** Did the kernel end this container for its memory? Undefined when it is on another node than this engine's. */
+  const outOfMemory = (container: string, signal: AbortSignal) =>
+    engine.ask({ path: `/containers/${container}/json` }, containerShape, signal).then(
+      ({ State }) => State.OOMKilled,
+      error => unlessMissing(error),
+    )
+
+  const hasWaited = (service: string) => performance.now() - (waiting.get(service) ?? Infinity) >= settings.noNodeGrace
+
+  /** Does it wait for an address that its network does not have? */
+  async function noAddress(tasks: Task[], signal: AbortSignal): Promise<Cause | undefined> {
+    const task = newest(tasks)
+    if (task?.Status.State !== 'new') return undefined
+    const all = await allTasks(signal)
+    for (const { Target } of task.Spec.Networks ?? []) {
+      const { Name, IPAM } = await engine.ask({ path: `/networks/${Target}` }, poolShape, signal)
+      const subnets = (IPAM.Config ?? []).flatMap(({ Subnet }) => (Subnet?.includes('.') ? [Subnet] : []))
+      const size = subnets.reduce((sum, subnet) => sum + 2 ** (32 - Number(subnet.split('/')[1])) - 2, 0)
+      const on = all.filter(other => !isOver(other) && other.NetworksAttachments?.some(({ Network }) => Network.ID === Target))
+      // The gateway's address, one for each node that has servers on it, and a second one on its way.
+      const taken = 1 + on.length + new Set(on.map(({ NodeID }) => NodeID)).size
+      if (size > 0 && taken >= size - 1) return causeOfNoAddress(Name, subnets, size)
+    }
+    return undefined
   }
 
   /** The last lines of a log, as far as they come within three seconds: a cause is told without them, too. */
@@ -349,6 +396,13 @@ const created = z.object({ ID: z.string().min(1) })
 const secretShape = z.object({
   ID: z.string(),
   Spec: z.object({ Name: z.string(), Labels: z.record(z.string(), z.string()).nullish() }),
+})
+
+const containerShape = z.object({ State: z.object({ OOMKilled: z.boolean() }) })
+
+const poolShape = z.object({
+  Name: z.string(),
+  IPAM: z.object({ Config: z.array(z.object({ Subnet: z.string().optional() })).nullish() }),
 })
 
 const networkShape = z.object({ Id: z.string(), Name: z.string() })
