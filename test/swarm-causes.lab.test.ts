@@ -44,13 +44,14 @@ test('what keeps a server from running is told on its page, with what to do next
       await sleep(200)
     }
   })
-  // Until the network is full.
-  for (
-    let states: string[] = [];
-    !(states.some(state => /^New/.test(state)) && states.every(state => /^(New|Running)/.test(state)));
-  ) {
+  const states = async () => {
+    const filter = ['--filter', 'desired-state=running']
+    return (await docker(manager, 'service', 'ps', ...filter, '--format', '{{.CurrentState}}', tiny)).split('\n')
+  }
+  const isFull = (now: string[]) => now.some(state => /^New/.test(state)) && now.every(state => /^(New|Running)/.test(state))
+  for (let tries = 0; !isFull(await states()); tries++) {
+    assert.ok(tries < 150, 'the network is never full')
     await sleep(200)
-    states = (await docker(manager, 'service', 'ps', '--format', '{{.CurrentState}}', tiny)).split('\n')
   }
   const eats = ['sh', '-c', 'exec tail /dev/zero']
   const here = { constraints: ['node.labels.kind==manager'] }

@@ -97,7 +97,8 @@ export function createSpawner({ engine, settings, hub, place }: SpawnerParts) {
       if (!tasks) return { state: 'gone', cause: missing }
       const status = await judge(handle, tasks, nodes, signal)
       if (status.state === 'gone') return { state: 'gone', cause: await explained(status.cause, service, tasks, nodes, signal) }
-      const cause = status.state === 'starting' && hasWaited(service) ? await noAddress(tasks, signal) : undefined
+      const isNew = newest(tasks)?.Status.State === 'new'
+      const cause = isNew && hasWaited(service) ? await noAddress(newest(tasks), signal) : undefined
       return cause ? { state: 'gone', cause } : status
     } catch (error) {
       signal.throwIfAborted()
@@ -116,6 +117,10 @@ export function createSpawner({ engine, settings, hub, place }: SpawnerParts) {
     const task = newest(tasks)
     if (!task) return cause
     const { ContainerSpec, Resources } = task.Spec
+    if (/addresses may be exhausted|available IP/.test(cause.engine ?? '')) {
+      const full = await noAddress(task, signal)
+      return full ? { ...full, engine: cause.engine } : cause
+    }
     if (cause.code === 'no-image') return image.whyNot(ContainerSpec.Image, cause, signal)
     if (cause.code === 'no-node') return withReason(cause, whyNoRoom(task, [...nodes.values()], await allTasks(signal)))
     const container = task.Status.ContainerStatus?.ContainerID
@@ -137,12 +142,10 @@ export function createSpawner({ engine, settings, hub, place }: SpawnerParts) {
 
   const hasWaited = (service: string) => performance.now() - (waiting.get(service) ?? Infinity) >= settings.noNodeGrace
 
-  /** Does it wait for an address that its network does not have? */
-  async function noAddress(tasks: Task[], signal: AbortSignal): Promise<Cause | undefined> {
-    const task = newest(tasks)
-    if (task?.Status.State !== 'new') return undefined
+  /** Is there a network of this task that has no address left? */
+  async function noAddress(task: Task | undefined, signal: AbortSignal): Promise<Cause | undefined> {
     const all = await allTasks(signal)
-    for (const { Target } of task.Spec.Networks ?? []) {
+    for (const { Target } of task?.Spec.Networks ?? []) {
       const { Name, IPAM } = await engine.ask({ path: `/networks/${Target}` }, poolShape, signal)
       const subnets = (IPAM.Config ?? []).flatMap(({ Subnet }) => (Subnet?.includes('.') ? [Subnet] : []))
       const size = subnets.reduce((sum, subnet) => sum + 2 ** (32 - Number(subnet.split('/')[1])) - 2, 0)
