@@ -429,6 +429,8 @@ export interface ServerView {
   readonly started: Date | null
   readonly lastActivity: Date | null
   readonly node?: string
+  /** Of the present start, as its labels on the engine say it. */
+  readonly generation?: string
 }
 
 // ---------------------------------------------------------------------------------------------------------------------

@@ -293,9 +293,10 @@ async function onEngine(t: TestContext, answers: Record<string, Answer>, options
     reply.setHeader('content-type', 'application/json').end(JSON.stringify(answer))
   })
   const plugin = swarm({ docker, image: 'lab/image:1', ...options })
-  await plugin.setup(fakeHub(t, { id: 'hub1' }))
+  const hub = fakeHub(t, { id: 'hub1' })
+  await plugin.setup(hub)
   const spawner: Spawner = plugin.spawner
-  return { plugin, spawner, calls, bodies }
+  return { plugin, spawner, calls, bodies, hub }
 }
 
 const handle: Handle = { service: 's1', name: 'nb-a', generation: 'g1', network: null, port: 8888 }
@@ -531,6 +532,71 @@ test('a secret without a server is removed at the second sweep, one of a start u
   await plugin.jobs.secrets.run(fakeContext())
   assert.deepEqual(removed(), ['DELETE /secrets/stray'])
 })
+
+test('what the hub has no record of is listed as an orphan, and removed only when it is asked for', async t => {
+  const spec = fakeSpec('hub1')
+  const labels = (generation: string) => ({ ...spec.labels, 'org.swarmhub.generation': generation })
+  const service = (id: string) => ({
+    ...serviceOf(spec, labels(id)),
+    ID: id,
+    Spec: { ...serviceOf(spec, labels(id)).Spec, Name: `nb-${id}` },
+  })
+  const { plugin, calls, hub } = await onEngine(t, {
+    'GET /services': [service('known'), service('stray')],
+    'GET /tasks': [],
+    'GET /nodes': [],
+    'GET /secrets': [],
+    'DELETE /services/stray': {},
+  })
+  const view = { user: spec.user, name: '', state: 'running', profile: '', started: null, lastActivity: null } as const
+  hub.servers = () => [{ ...view, generation: 'known' }]
+  const removed = () => calls.filter(call => call.startsWith('DELETE'))
+  const told = await plugin.commands.orphans.run([], fakeContext())
+  assert.match(String(told), /^orphan {3}nb-stray {2}of .*generation stray\)\n1 server is in the hub’s records and stays/)
+  assert.deepEqual(removed(), [])
+  await assert.rejects(async () => plugin.commands.orphans.run(['--all'], fakeContext()), { code: 'invalid' })
+  assert.match(String(await plugin.commands.orphans.run(['--remove'], fakeContext())), /^removed {2}nb-stray/)
+  assert.deepEqual(removed(), ['DELETE /services/stray'])
+  hub.servers = () => [
+    { ...view, generation: 'known' },
+    { ...view, generation: 'stray' },
+  ]
+  assert.match(String(await plugin.commands.orphans.run(['--remove'], fakeContext())), /^Nothing to remove\. 2 servers/)
+  assert.deepEqual(removed(), ['DELETE /services/stray'])
+})
+
+for (const count of [10, 100]) {
+  test(`watching ${count} servers takes three calls for each look, and one stream of events`, async t => {
+    const spec = fakeSpec('hub1')
+    const ids = Array.from({ length: count }, (_, i) => `s${i}`)
+    const services = ids.map(id => ({ ...serviceOf(spec, { 'org.swarmhub.generation': id }), ID: id }))
+    const tasks = ids.map(id => ({ ...taskOf('running'), ID: `t${id}`, ServiceID: id }))
+    let events: ServerResponse | undefined
+    const { spawner, calls } = await onEngine(
+      t,
+      {
+        'GET /services': services,
+        'GET /tasks': (_: IncomingMessage, reply: ServerResponse) => reply.end(JSON.stringify(tasks)),
+        'GET /nodes': [nodeOf('n1')],
+        'GET /events': (_: IncomingMessage, reply: ServerResponse) => {
+          events = reply.writeHead(200)
+          reply.flushHeaders()
+        },
+      },
+      { refresh: '20ms' },
+    )
+    const changed: unknown[] = []
+    calls.length = 0
+    const close = await spawner.watch!(handle => changed.push(handle.service), fakeContext())
+    while (calls.filter(call => call === 'GET /tasks').length < 10 || !events) await new Promise(setImmediate)
+    await close()
+    const looks = calls.filter(call => call === 'GET /tasks').length
+    const other = calls.filter(call => !['GET /services', 'GET /tasks', 'GET /nodes'].includes(call))
+    assert.ok(calls.length - other.length <= 3 * looks, 'three calls a look')
+    assert.deepEqual(other, ['GET /events'])
+    assert.deepEqual(changed, [])
+  })
+}
 
 test('whether a Swarm answers is found out in two seconds, whatever there is', async t => {
   assert.equal(await swarm.answers({ docker: '/no/such.sock' }), false)
