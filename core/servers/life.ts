@@ -401,7 +401,6 @@ export function createLife(parts: LifeParts, ownerId: string, name: string): Lif
         await attempt(cancel, async signal => {
           const up = async () => {
             checkSpec(spawn.draft, hub, settings.limits.binds)
-            startLog?.tell('queued', 'Asking for a place to run')
             // A start that is cancelled is waited for, so that what it made can be taken down.
             const handle = await ask(
               'start',
@@ -410,6 +409,7 @@ export function createLife(parts: LifeParts, ownerId: string, name: string): Lif
               signal,
               10_000,
             )
+            startLog?.tell('queued', 'Waiting for a place to run')
             await save(draft => Object.assign(draft, { handle }))
             await bringUp(handle, generation, signal)
           }

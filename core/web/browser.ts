@@ -42,7 +42,7 @@ function progress(): void {
       if (text) text.textContent = message
       const bar = part<HTMLProgressElement>('progress')
       if (bar) bar.value = progress
-      reach(page, step)
+      reach(page, step, `${(at / 1000).toFixed(1)} s`)
       const line = document.createElement('li')
       const time = document.createElement('span')
       time.className = 'muted'
@@ -54,7 +54,7 @@ function progress(): void {
   })
 }
 
-function reach(page: HTMLElement, step: string): void {
+function reach(page: HTMLElement, step: string, at: string): void {
   const steps = [...page.querySelectorAll<HTMLElement>('[data-step]')]
   const now = steps.findIndex(item => item.dataset.step === step)
   if (now < 0) return
@@ -62,6 +62,8 @@ function reach(page: HTMLElement, step: string): void {
     // Gone past without a word: none of this spawner's.
     if (index < now && item.className === '') item.hidden = true
     if (index === now) item.hidden = false
+    const begun = item.querySelector('[data-at]')
+    if (index === now && begun?.textContent === '') begun.textContent = at
     item.className = index < now ? 'done' : index === now ? 'now' : ''
     if (index === now) item.setAttribute('aria-current', 'step')
     else item.removeAttribute('aria-current')

@@ -24,7 +24,7 @@ export const pending = (core: Core) =>
 /** What a person waits for, in order. */
 const steps: readonly (readonly [StartEvent['step'], string])[] = [
   ['requested', 'Requested'],
-  ['preparing', 'Preparing storage and network'],
+  ['preparing', 'Preparing'],
   ['queued', 'Waiting for a place'],
   ['placed', 'Placed on a node'],
   ['pulling', 'Getting the image'],
@@ -68,7 +68,10 @@ async function starting(core: Core, c: PageContext, server: Server, next: string
             aria-current={index === reached ? 'step' : undefined}
             hidden={!seen.has(step) && (index < reached || unsure.includes(step))}
           >
-            {label}
+            {label}{' '}
+            <span class="muted" data-at>
+              {begins(events, step)}
+            </span>
           </li>
         ))}
       </ol>
@@ -95,6 +98,12 @@ async function starting(core: Core, c: PageContext, server: Server, next: string
       )}
     </section>,
   )
+}
+
+/** When a step has begun, in the seconds of the start. */
+function begins(events: readonly StartEvent[], step: StartEvent['step']): string {
+  const at = events.find(event => event.step === step)?.at
+  return at === undefined ? '' : `${(at / 1000).toFixed(1)} s`
 }
 
 function stopping(core: Core, c: PageContext, server: Server) {

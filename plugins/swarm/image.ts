@@ -10,6 +10,7 @@ import type { Settings } from './settings.ts'
 /** What is read of an image. */
 const imageShape = z.object({
   RepoDigests: z.array(z.string()).nullish(),
+  Size: z.number().optional(),
   Config: z.object({ Cmd: z.array(z.string()).nullish(), Entrypoint: z.array(z.string()).nullish() }).nullish(),
 })
 type Image = z.output<typeof imageShape>
@@ -33,6 +34,7 @@ const usual = ['start-notebook.py', 'start-notebook.sh', 'start-singleuser.py', 
 /** Finds out about images, through the engine. */
 export function images(docker: Docker, registries: Settings['registries']) {
   const digests = new Map<string, { at: number; pinned: string }>()
+  const sizes = new Map<string, number>()
 
   const inspect = (name: string, signal: AbortSignal): Promise<Image | undefined> =>
     docker.ask({ path: `/images/${name}/json` }, imageShape, signal).catch(error => {
@@ -63,7 +65,8 @@ export function images(docker: Docker, registries: Settings['registries']) {
       if (progressDetail?.current === undefined || !progressDetail.total) continue
       layers.set(id, { current: progressDetail.current, total: progressDetail.total })
       const sum = (key: 'current' | 'total') => [...layers.values()].reduce((all, layer) => all + layer[key], 0)
-      ctx.progress(`Getting the image ${name}`, Math.floor((100 * sum('current')) / sum('total')))
+      const percent = Math.floor((100 * sum('current')) / sum('total'))
+      ctx.progress(`Getting the image ${name} to know its command: ${percent - (percent % 5)} %`, percent)
     }
   }
 
@@ -82,6 +85,15 @@ export function images(docker: Docker, registries: Settings['registries']) {
   }
 
   return {
+    /** How large it is, unpacked, in bytes; undefined when this engine does not have it. */
+    async size(name: string, signal: AbortSignal): Promise<number | undefined> {
+      const known = sizes.get(name)
+      if (known !== undefined) return known
+      const { Size } = (await inspect(name, signal)) ?? {}
+      if (Size !== undefined) sizes.set(name, Size)
+      return Size
+    },
+
     /**
      * The image by its digest, so that every node runs the same one and none asks the registry for what it has. As it is when it was built
      * here, or when no registry can be asked.

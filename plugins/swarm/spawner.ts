@@ -15,7 +15,7 @@ import {
 import { z } from 'zod'
 import { type Docker, isAnswer } from '../docker/client.ts'
 import { logLines } from '../docker/lines.ts'
-import { causeOfForce, causeOfNoAddress, missing } from './cause.ts'
+import { bytes, causeOfForce, causeOfNoAddress, missing } from './cause.ts'
 import { images } from './image.ts'
 import type { Place } from './place.ts'
 import { signIn } from './registries.ts'
@@ -97,6 +97,7 @@ export function createSpawner({ engine, settings, hub, place }: SpawnerParts) {
       if (!tasks) return { state: 'gone', cause: missing }
       const status = await judge(handle, tasks, nodes, signal)
       if (status.state === 'gone') return { state: 'gone', cause: await explained(status.cause, service, tasks, nodes, signal) }
+      if (status.state === 'starting' && status.step === 'pulling') return await sized(status, tasks, signal)
       const isNew = newest(tasks)?.Status.State === 'new'
       const cause = isNew && hasWaited(service) ? await noAddress(newest(tasks), signal) : undefined
       return cause ? { state: 'gone', cause } : status
@@ -104,6 +105,12 @@ export function createSpawner({ engine, settings, hub, place }: SpawnerParts) {
       signal.throwIfAborted()
       return { state: 'unknown', why: messageOf(error) }
     }
+  }
+
+  /** Nodes do not tell how far they are with an image: how large it is, is what can be told. */
+  async function sized(status: Extract<Status, { state: 'starting' }>, tasks: Task[], signal: AbortSignal): Promise<Status> {
+    const size = await image.size(newest(tasks)?.Spec.ContainerSpec.Image ?? '', signal)
+    return size === undefined ? status : { ...status, message: `${status.message} (${bytes(size)} unpacked)` }
   }
 
   /** The cause, with what only another question tells. */
