@@ -3,10 +3,10 @@ import { execFileSync } from 'node:child_process'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { json } from 'node:stream/consumers'
 import { type TestContext, test } from 'node:test'
-import { type Handle, type ServerSpec, type Spawner, type Status, serverName, slug } from 'swarmhub'
+import { type Handle, type ServerSpec, type Spawner, type Status, serverName, serverPath, slug } from 'swarmhub'
 import { causeOfFailure, causeOfWaiting } from '../plugins/swarm/cause.ts'
 import { swarm } from '../plugins/swarm/index.ts'
-import { secretScript, serviceName, serviceSpec } from '../plugins/swarm/service.ts'
+import { secretName, secretScript, serviceName, serviceSpec } from '../plugins/swarm/service.ts'
 import { settings } from '../plugins/swarm/settings.ts'
 import { type Node, node, statusOf, type Task, task } from '../plugins/swarm/status.ts'
 import { fakeHub } from './roles/hub.ts'
@@ -625,4 +625,38 @@ test('an engine that is no manager says what to do', async t => {
   await assert.rejects(async () => plugin.health(AbortSignal.timeout(5000)), {
     message: /m1 is in no Swarm\. Run `docker swarm init`/,
   })
+})
+
+test('100,000 pairs of random names: no two have a service, a volume, a secret or a route in common', () => {
+  const letters = ['a', 'b', 'A', '-', '--', '_', '.', '@', '+', ' ', '/', 'é', '用', '%2d', '0', 'nb-', 'x'.repeat(70)]
+  let seed = 20_260_131
+  // Bounded, and the same each time. Source: Lehmer, 48271 mod 2^31 - 1.
+  const next = (below: number) => (seed = (seed * 48_271) % 2_147_483_647) % below
+  const word = (most: number) => Array.from({ length: next(most + 1) }, () => letters[next(letters.length)]).join('')
+  const pairs = new Map<string, readonly [string, string]>()
+  while (pairs.size < 100_000) {
+    const pair = [`${letters[next(letters.length)]}${word(4)}`, word(4)] as const
+    pairs.set(JSON.stringify(pair), pair)
+  }
+  const all = [...pairs.values()]
+  const users = [...new Set(all.map(([user]) => user))]
+  const different = (names: string[]) => assert.equal(new Set(names).size, names.length)
+  const services = all.map(([user, server]) => serviceName('nb-', { name: serverName(slug(user), server) }))
+  different(services)
+  for (const name of services) assert.match(name, /^[a-z][a-z0-9-]{0,62}$/)
+  different(users.map(user => `swarmhub-${slug(user)}`))
+  // A secret is named by the generation alone: 64 random bits, whole in the name.
+  different(all.map((_, i) => secretName('nb-', i.toString(16).padStart(16, '0'))))
+  different(all.map(([user, server]) => serverPath('/', user, server)))
+})
+
+test('while a node pulls an image its size is told, where the hub’s engine knows it', async t => {
+  const { spawner } = await onEngine(t, {
+    'GET /tasks': [taskOf('preparing')],
+    'GET /nodes': [nodeOf('n1')],
+    '/images/lab/image:1/json': { Size: 3 * 2 ** 30 },
+  })
+  const status = await spawner.poll(handle, fakeContext())
+  assert.ok(status.state === 'starting')
+  assert.deepEqual([status.step, status.message], ['pulling', 'Getting the image ready on n1 (3 GiB unpacked)'])
 })
