@@ -59,7 +59,7 @@ test('api: unknown paths are 404, other methods 405, HEAD 405, OPTIONS 200; nobo
     ['PUT', '/users', 405],
     ['DELETE', '', 405],
     ['POST', '/user', 405],
-    ['POST', '/authorizations/token/x', 405],
+    ['POST', '/authorizations/token/x', 404],
     ['OPTIONS', '/users', 200],
     ['OPTIONS', '/users/alice/servers/', 200],
     ['GET', '/users', 403],

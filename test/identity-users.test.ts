@@ -190,6 +190,25 @@ test('groups: what an authenticator tells comes and goes, what was given by hand
   await assert.rejects(later.groups.tell(id, ['a\nb'], 'ldap'), { code: 'invalid' })
 })
 
+test('who gets the name of a deleted user does not get their slug, unless an admin says that they are the same', async t => {
+  const { users, folder } = await identityHub(t)
+  const first = await users.create('alice')
+  await users.remove(first.id)
+  const second = await users.create('alice')
+  assert.notEqual(second.slug, first.slug)
+  await users.remove(second.id)
+  const later = await identityHub(t, { folder })
+  const third = await later.users.create('alice')
+  assert.equal(new Set([first, second, third].map(({ slug }) => slug)).size, 3, 'also after a restart')
+  await later.users.remove(third.id)
+  assert.equal((await later.users.create('alice', { inherit: true })).slug, third.slug, 'the last one of that name')
+  assert.equal((await later.users.create('bob', { inherit: true })).slug, 'bob', 'nobody was called so')
+  assert.deepEqual(
+    later.store.hub.data.deleted.map(({ slug }) => slug),
+    [first.slug, second.slug],
+  )
+})
+
 test('a token’s last use is known at once with its address, and after a restart', async t => {
   const { users, tokens, folder } = await identityHub(t)
   const { id } = await users.create('alice')

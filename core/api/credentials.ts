@@ -13,9 +13,9 @@ const resolution = 30_000
 export async function identify(core: Core, c: ApiContext): Promise<void> {
   const service = serviceOf(core, c)
   if (service) {
-    c.set('service', service)
     const caller = core.services.caller(service)
     core.audit.by(caller)
+    c.set('service', service)
     c.set('caller', caller)
     return
   }

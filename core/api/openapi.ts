@@ -11,6 +11,7 @@ export interface Operation extends Json {
   operationId: string
   summary: string
   tags: [string]
+  deprecated?: true
   security: Record<string, readonly string[]>[]
   parameters?: { name: string; in: 'path' | 'query'; required: boolean; schema: object; description?: string }[]
   requestBody?: { required: boolean; content: Record<string, { schema: { $ref: string } }> }
@@ -70,7 +71,7 @@ export function openApi(routes: Routes, base: string): OpenApi {
 
 function operation(path: string, method: string, endpoint: Endpoint, schemas: Record<string, Json>): Operation {
   const operationId = method.toLowerCase() + [...path.matchAll(/\w+\/?$|\w+/g)].map(([word]) => named(word)).join('')
-  const { summary, query, form, answers }: Described = descriptions[`${method} ${path}`] ?? {
+  const { summary, query, form, deprecated, answers }: Described = descriptions[`${method} ${path}`] ?? {
     summary: `${method} ${path}`,
     answers: { 200: 'Done.' },
   }
@@ -85,6 +86,7 @@ function operation(path: string, method: string, endpoint: Endpoint, schemas: Re
     operationId,
     summary,
     tags: [path.split('/')[1] || 'hub'],
+    ...(deprecated && { deprecated }),
     security: securityOf(endpoint.access),
     ...(parameters.length > 0 && { parameters }),
     ...(body && {

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import { type Audit, unrecorded } from '../audit.ts'
 import { nearest } from '../config/nearest.ts'
 import type { ConfigIssue } from '../config/options.ts'
@@ -68,22 +69,20 @@ export const defaultRoles: ReadonlyMap<string, Role> = new Map(
   }),
 )
 
-type Given = Pick<Settings, 'roles' | 'scopes'>
+type Given = Pick<Settings, 'roles' | 'scopes'> & Partial<Pick<Settings, 'groups'>>
+
+interface Parts {
+  store: Store
+  users: Users
+  settings?: Given & Partial<Pick<Settings, 'access' | 'services'>>
+}
 
 /**
- * Names in the config mean the user who had the name when the hub first read it there: whoever is renamed keeps the role, and
+ * Names in the config's roles and admins mean the user who had the name when the hub first read it there: whoever is renamed keeps the role, and
  * whoever gets the name later does not. That is written down, so it also holds after a restart; to give the role to another of
  * the same name, take the name out of the config for one start.
  */
-export function createRoles({
-  store,
-  users,
-  settings = { roles: [], scopes: {} },
-}: {
-  store: Store
-  users: Users
-  settings?: Given
-}): Roles {
+export function createRoles({ store, users, settings = { roles: [], scopes: {} } }: Parts): Roles {
   const custom = customScopes(settings)
   const all = new Map(defaultRoles)
   for (const { name, description, scopes } of settings.roles) {
@@ -154,10 +153,13 @@ export function createRoles({
     isScope: scope => isScope(scope, custom),
     expand: remembered((scopes, holder) => expand(scopes, holder, custom)),
     async bind(log, audit = unrecorded) {
-      const members = new Set(settings.roles.flatMap(({ users }) => users.map(spelled)))
+      const declared = Object.entries(settings.groups ?? {})
+      const listed = [...settings.roles, ...declared.map(([, group]) => group)].flatMap(({ users }) => users)
+      const members = new Set([...(settings.access?.admins ?? []), ...listed].map(spelled))
       const named = new Set([
         ...members,
         ...settings.roles.flatMap(({ scopes = [] }) => scopes.flatMap(one => userIn(one)?.name ?? [])),
+        ...(settings.services ?? []).flatMap(({ access }) => access.users.map(spelled)),
       ])
       const known = meant()
       for (const name of named) {
@@ -169,8 +171,8 @@ export function createRoles({
         if (user?.name !== name)
           log.warn(
             user
-              ? 'a role in the config names a user who is called otherwise now: it stays theirs'
-              : 'a role in the config names a user who was deleted: nobody has it by that name',
+              ? 'the config names a user who is called otherwise now: what it gives stays theirs'
+              : 'the config names a user who was deleted: nobody gets by that name what it gives',
             { name, ...(user && { now: user.name }) },
           )
       }
@@ -184,9 +186,16 @@ export function createRoles({
       })
       for (const { name, details } of roleChanges(before, present))
         audit.record({ action: 'role.change', actor: null, target: { role: name }, details })
-      const groups = new Set(settings.roles.flatMap(({ groups }) => groups))
+      const groups = new Set([...settings.roles.flatMap(({ groups }) => groups), ...declared.map(([name]) => name)])
       const missing = [...groups].filter(name => !users.groups.get(name))
       if (missing.length > 0) await users.groups.create(missing)
+      for (const [name, group] of declared) {
+        const ids = group.users.flatMap(typed => users.byId(known.get(spelled(typed)) ?? '')?.id ?? [])
+        if (ids.some(id => !users.groups.get(name)?.users.includes(id))) await users.groups.add(name, ids)
+        const { properties } = group
+        if (properties && !isDeepStrictEqual(users.groups.get(name)?.properties, properties))
+          await users.groups.setProperties(name, properties)
+      }
       byUser = undefined
     },
   }

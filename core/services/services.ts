@@ -45,7 +45,7 @@ export interface Services {
   find(secret: string): Service | undefined
   /** What a service may do. */
   caller(service: Service): Caller
-  /** The scopes that the services' rules give to somebody of this name, in these groups. */
+  /** The scopes that the services' rules give to whom the config means by this name, in these groups. */
   grantedTo(name: string, groups: readonly string[]): string[]
   /** Those with a page that this caller may open, for links. */
   shownTo(caller: Caller): Service[]

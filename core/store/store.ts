@@ -93,5 +93,6 @@ const newHub = (): HubRecord => ({
   groups: [],
   services: [],
   named: [],
+  deleted: [],
   roles: [],
 })

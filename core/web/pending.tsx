@@ -1,6 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Core } from '../core.ts'
-import { asks } from '../servers/profiles.ts'
 import type { Server, StartEvent } from '../servers/server.ts'
 import { publicHost, serverPage, withQuery } from './address.ts'
 import { serverLabel } from './card.tsx'
@@ -8,6 +7,7 @@ import type { PageContext } from './environment.ts'
 import { CauseBox, Hidden, page } from './layout.tsx'
 import { logScopes } from './logs.tsx'
 import { safeNext } from './next.ts'
+import { asksFirst } from './options-form.ts'
 import { existing } from './rights.ts'
 
 /** `spawn-pending/USER[/SERVER]`: how far a start or stop is, or why it failed. Never starts anything. */
@@ -165,9 +165,9 @@ async function notRunning(core: Core, c: PageContext, server: Server, next: stri
             </button>
           </form>
         )}
-        {may && asks(core.servers.profiles(server.owner)) && (
+        {may && asksFirst(core, server.owner) && (
           <a class="button" href={withQuery(serverPage(core, 'spawn', at), { next })}>
-            Choose another profile
+            Choose what to start
           </a>
         )}
         {failure?.cause.log && mayRead(c, server) && (

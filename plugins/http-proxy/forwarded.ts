@@ -53,6 +53,10 @@ function believed(chain: string[], trust: Trust): number {
 }
 
 /** An IPv4 address as such, also where the socket speaks IPv6. */
-const bare = (address: string) => address.replace(/^::ffff:(?=\d+\.)/, '')
+export const bare = (address: string) => address.replace(/^::ffff:(?=\d+\.)/, '')
+
+/** Is this one of the proxies in front of us? With a number it is whoever connects. */
+export const isTrusted = (address: string, trust: Trust) =>
+  typeof trust === 'number' ? trust > 0 : isIP(address) > 0 && trust.check(address, family(address))
 
 const family = (address: string) => (isIP(address) === 6 ? 'ipv6' : 'ipv4')

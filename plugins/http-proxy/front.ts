@@ -6,6 +6,7 @@ import { createServer as createTlsServer, type Server as TlsServer } from 'node:
 import type { AddressInfo, Socket } from 'node:net'
 import { buffer } from 'node:stream/consumers'
 import { type Close, type Context, type FrontOptions, HubError, type Log, messageOf } from 'swarmhub'
+import { limitConnections } from './connections.ts'
 import { forwarder, hasBody, type Passage, refuse } from './forward.ts'
 import { rewriteForwarded, type Trust } from './forwarded.ts'
 import { cleanAnswer, cleanRequest } from './hygiene.ts'
@@ -25,6 +26,8 @@ export interface Listen {
   port: number
   tls?: TlsFiles
   trust: Trust
+  /** From one address at a time; 0: no limit. */
+  connections: number
   /** Milliseconds for requests under way when the front is told to end. */
   grace: number
 }
@@ -130,6 +133,7 @@ export async function serve(listen: Listen, front: FrontOptions, ctx: Context): 
   }
 
   const server = listen.tls ? createTlsServer({ ...limits, ...(await readTls(listen.tls)) }) : createServer(limits)
+  limitConnections(server, listen, log)
   server.on('request', (req: IncomingMessage, res: ServerResponse) => {
     web(req, res).catch(error => {
       log.error('a request failed', { error })

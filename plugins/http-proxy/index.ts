@@ -16,6 +16,8 @@ const schema = z.strictObject({
   tls: z.strictObject({ key: z.string().min(1), cert: z.string().min(1) }).optional(),
   /** The proxies in front of this one: how many, or their addresses. Only their X-Forwarded headers are believed. */
   trustedProxies: z.union([z.int().nonnegative(), z.array(subnet)]).default(0),
+  /** Connections from one address at a time; 0: no limit. Those of the proxies in front are not counted. */
+  connections: z.int().nonnegative().default(4000),
   /** How long requests under way may take when the front is told to end. */
   grace: duration().prefault('10s'),
 })
@@ -25,7 +27,7 @@ export type HttpProxyOptions = z.input<typeof schema>
 
 /** The proxy of the embedded front: HTTP and WebSocket through the package http-proxy, its routes by a CHP-compatible API. */
 export const httpProxy = (options: HttpProxyOptions = {}) => {
-  const { port, host, tls, trustedProxies, grace } = parseOptions('httpProxy', schema, options)
+  const { port, host, tls, trustedProxies, connections, grace } = parseOptions('httpProxy', schema, options)
   const trust = typeof trustedProxies === 'number' ? trustedProxies : listOf(trustedProxies)
   const proxied = typeof trustedProxies === 'number' ? trustedProxies > 0 : trustedProxies.length > 0
   const listens = { host, port, tls: tls !== undefined, proxied }
@@ -36,7 +38,7 @@ export const httpProxy = (options: HttpProxyOptions = {}) => {
     proxy: {
       listens,
       async serve(front, ctx) {
-        const served = await serve({ host, port, tls, trust, grace }, front, ctx)
+        const served = await serve({ host, port, tls, trust, connections, grace }, front, ctx)
         listens.port = served.port
         return served.close
       },
