@@ -349,6 +349,11 @@ export function fakeCore(
         calls.push(['finish', method, callback.href])
         return answers.finish ?? { ok: false, reason: 'denied', message: 'The provider did not say who you are.', next: '/' }
       },
+      async identify(_c, method, address) {
+        calls.push(['identify', method, address])
+        return answers.finish ?? { ok: false, reason: 'denied', message: 'Nobody says who you are.' }
+      },
+      contradicts: async () => false,
       refresh: async () => answers.known,
       leave: async () => undefined,
       recheck: async () => answers.known,
