@@ -4,8 +4,6 @@ import { usedHost, usedScheme } from '../web/address.ts'
 import type { ApiContext } from './endpoint.ts'
 
 const mediaType = 'application/jupyterhub-pagination+json'
-const usual = 50
-const most = 200
 
 /** Not of JupyterHub's: everything at once, one JSON text a line, sent as fast as the client reads. */
 const streamType = 'application/x-ndjson'
@@ -33,9 +31,10 @@ function page<T>(
   models: (items: readonly T[]) => object,
   always: boolean,
 ): Response {
+  const { pageSize, maxPageSize } = core.settings.api
   const asked = accepts(c, mediaType)
   const offset = whole(c, 'offset') ?? 0
-  const limit = Math.min(Math.max(whole(c, 'limit') ?? (asked ? usual : most), 1), most)
+  const limit = Math.min(Math.max(whole(c, 'limit') ?? (asked ? pageSize : maxPageSize), 1), maxPageSize)
   const items = models(all.slice(offset, offset + limit))
   if (!asked && !always) return c.json(items)
   const after = offset + limit

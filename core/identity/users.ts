@@ -48,9 +48,10 @@ export interface Users {
   renameServer(id: string, server: string, name: string): Promise<UserRecord>
   /**
    * Something was done by this user, or in this server, at that time. Kept in memory, written with the next batch and at
-   * close; only ever moves forward, and never into the future.
+   * close; only ever moves forward, and never into the future. `told`: not seen by the hub but told by a program, which is taken
+   * as it is, however soon after the last time.
    */
-  active(id: string, at: Date, server?: string): void
+  active(id: string, at: Date, server?: string, told?: boolean): void
   /** One of their tokens or sessions was used, from this address. As `active`. */
   used(id: string, by: Means, at: Date, from: string | null): void
   /** When and from where it was last used, also what is not written yet. */
@@ -66,8 +67,19 @@ export interface Users {
   flush(): Promise<void>
 }
 
-export function createUsers({ store, audit = unrecorded }: { store: Store; audit?: Audit }): Users {
-  const activity = createActivity(store)
+/** `resolution`: see createActivity. `isName` is the config's say on names beyond what can be a name at all. */
+export function createUsers({
+  store,
+  audit = unrecorded,
+  resolution = 0,
+  isName = () => true,
+}: {
+  store: Store
+  audit?: Audit
+  resolution?: number
+  isName?: (name: string) => boolean
+}): Users {
+  const activity = createActivity(store, resolution)
   const forgetting = createForgetting(store)
   const groups = createGroups(store, forgetting, audit)
   /** Names and slugs of users that are being written down. */
@@ -76,7 +88,7 @@ export function createUsers({ store, audit = unrecorded }: { store: Store; audit
   for (const { number } of store.byId.values()) last = Math.max(last, number)
 
   const checkName = (name: string) => {
-    if (name !== name.trim() || normalizeUsername(name) === undefined)
+    if (name !== name.trim() || normalizeUsername(name) === undefined || !isName(name))
       throw new HubError('invalid', `${JSON.stringify(name.slice(0, 64))} cannot be the name of a user.`)
     if (store.byName.has(name) || taken.has(`name ${name}`)) throw new HubError('conflict', `There is a user ${name} already.`)
   }
@@ -210,7 +222,7 @@ export function createUsers({ store, audit = unrecorded }: { store: Store; audit
       await forgetting.scopes(scope => scope.endsWith(`!server=${owner.name}/${server}`))
       return update(id, draft => void (renamed(draft).name = name))
     },
-    active: (id, at, server) => activity.note(id, at, inServer(server)),
+    active: (id, at, server, told) => activity.note(id, at, inServer(server), null, told),
     used: (id, by, at, from) => activity.note(id, at, by, from),
     lastUse: activity.last,
     lastActivity: (id, server) => activity.last(id, inServer(server)).at,

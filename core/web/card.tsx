@@ -1,9 +1,9 @@
 import type { Core } from '../core.ts'
 import type { Caller } from '../plugin.ts'
-import { asks } from '../servers/profiles.ts'
 import type { Server } from '../servers/server.ts'
 import { serverPage } from './address.ts'
 import { Ago, Hidden } from './layout.tsx'
+import { asksFirst } from './options-form.ts'
 import { placeOf, showsSharing } from './share.tsx'
 
 /** One server: how it is, and what can be done with it now by forms and links. */
@@ -45,6 +45,13 @@ export function ServerCard({ core, caller, server, xsrf }: { core: Core; caller:
           </dd>
         </div>
       </dl>
+      {!stopped && caller.allows('access:servers', { user: ref.user, server: ref.name }) && (
+        <p>
+          <a href={serverPage(core, 'logs', target(server))} aria-label={`Log of ${serverLabel(server, caller)}`}>
+            Log
+          </a>
+        </p>
+      )}
       {stopped && failure && (
         <p class="muted">
           {failure.cause.message} <a href={serverPage(core, 'spawn-pending', target(server))}>Details</a>
@@ -62,7 +69,7 @@ export function Actions(props: { core: Core; caller: Caller; server: Server; xsr
   const may = (scope: string) => caller.allows(scope, { user: at.user, server: at.name })
   const label = serverLabel(server, caller)
   const start = serverPage(core, 'spawn', at)
-  const several = asks(core.servers.profiles(server.owner))
+  const several = asksFirst(core, server.owner)
   const { state } = server
   return (
     <div class="actions">

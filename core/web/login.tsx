@@ -4,17 +4,26 @@ import type { Asked, LoginResult } from '../identity/logins.ts'
 import type { Plugin } from '../plugin.ts'
 import { clientAddress, publicHost, publicUrl, withQuery } from './address.ts'
 import type { PageContext } from './environment.ts'
-import { readForm } from './guard.ts'
+import { readForm, whoIs } from './guard.ts'
+import { landing } from './landing.ts'
 import { Alert, Hidden, page } from './layout.tsx'
 import { safeNext } from './next.ts'
 
 type Failure = Pick<Extract<LoginResult, { ok: false }>, 'reason' | 'message' | 'wait'>
 
-/** `login`: the form, or on to `next` for who is signed in. */
+/**
+ * `login`: the form, or on to `next` for who is signed in. Where there is but one way: in, for whom the request names; to the
+ * provider, if the config says so.
+ */
 export const showLogin = (core: Core) =>
-  function showLogin(c: PageContext): Response | Promise<Response> {
+  async function showLogin(c: PageContext): Promise<Response> {
     const next = wanted(core, c, c.req.query('next'))
-    return core.sessions.find(c) ? c.redirect(next ?? home(core)) : loginPage(core, c, { next })
+    const visitor = await whoIs(core, c)
+    if (visitor) return c.redirect(next ?? (await landing(core, c, visitor)))
+    const only = core.logins.methods.length === 1 ? core.logins.methods[0] : undefined
+    if (only?.kind === 'request' || (core.settings.signIn.auto && only?.kind === 'redirect'))
+      return c.redirect(withQuery(`${core.base}hub/login/${only.plugin.name}`, { next }))
+    return loginPage(core, c, { next })
   }
 
 /** `login`, the form sent. A failure shows it again with what was typed, without the password. */
@@ -45,11 +54,17 @@ export const signIn = (core: Core) =>
       : loginPage(core, c, { ...typed, failure: result })
   }
 
-/** `login/METHOD`: off to the provider. */
+/** `login/METHOD`: off to the provider, or in, where the request itself says who it is. */
 export const beginLogin = (core: Core) =>
   async function beginLogin(c: PageContext): Promise<Response> {
+    const named = c.req.param('method')
+    if (core.logins.methods.some(({ plugin, kind }) => kind === 'request' && plugin.name === named)) {
+      const next = wanted(core, c, c.req.query('next'))
+      const result = await timed(core, () => core.logins.identify(c, named!, clientAddress(c)))
+      return result.ok ? welcome(core, c, result, named!, next) : loginPage(core, c, { next, failure: result })
+    }
     const { method, callback } = redirecting(core, c)
-    const next = wanted(core, c, c.req.query('next')) ?? home(core)
+    const next = wanted(core, c, c.req.query('next')) ?? ''
     return c.redirect((await core.logins.begin(c, method, callback, next)).href)
   }
 
@@ -63,8 +78,8 @@ export const finishLogin = (core: Core) =>
   }
 
 async function welcome(core: Core, c: PageContext, result: LoginResult & { ok: true }, method: string, next: string | undefined) {
-  await core.sessions.open(c, result.user.id, method)
-  return c.redirect(next ?? home(core))
+  await core.sessions.open(c, result.user.id, method, result.session)
+  return c.redirect(next ?? (await landing(core, c, result.user)))
 }
 
 async function timed<R extends LoginResult | Asked>(core: Core, ask: () => Promise<R>): Promise<R> {
@@ -89,7 +104,6 @@ function redirecting(core: Core, c: PageContext): { method: string; callback: UR
 }
 
 const wanted = (core: Core, c: PageContext, next: string | null | undefined) => safeNext(next, publicHost(core, c))
-const home = (core: Core) => `${core.base}hub/home`
 
 /** Where somebody goes who has no account yet. */
 function More({ core, plugin: { name, authenticator } }: { core: Core; plugin: Plugin }) {
@@ -155,12 +169,12 @@ function loginPage(core: Core, c: PageContext, { next, username = '', method, fa
   const xsrf = core.xsrf.token(c)
   const login = `${core.base}hub/login`
   const passwords = core.logins.methods.filter(({ kind }) => kind === 'password')
-  const redirects = core.logins.methods.filter(({ kind }) => kind === 'redirect')
+  const others = core.logins.methods.filter(({ kind }) => kind === 'redirect' || kind === 'request')
   if (failure?.wait) c.header('Retry-After', String(Math.ceil(failure.wait)))
   return page(
     core,
     c,
-    { title: 'Sign in', status: failure ? statusOf[failure.reason] : 200, bare: true },
+    { title: 'Sign in', status: failure ? statusOf[failure.reason] : 200, bare: true, announce: 'login' },
     <section class="narrow panel login">
       <img class="mark" src={`${core.base}hub/logo`} alt="" width="56" height="56" />
       <h1>Sign in to {core.settings.branding.name}</h1>
@@ -215,13 +229,18 @@ function loginPage(core: Core, c: PageContext, { next, username = '', method, fa
           </>
         )
       })}
-      {passwords.length > 0 && redirects.length > 0 && <p class="or">or</p>}
+      {passwords.length > 0 && others.length > 0 && <p class="or">or</p>}
       {core.logins.methods.map(({ kind, label }) => kind === 'none' && <p>{label}</p>)}
-      {redirects.map(({ plugin, label }) => (
+      {others.map(({ plugin, label }) => (
         <a class="button" href={withQuery(`${login}/${plugin.name}`, { next })}>
           {label}
         </a>
       ))}
+      {core.settings.branding.terms && (
+        <p class="muted">
+          By signing in you agree to the <a href={core.settings.branding.terms}>terms of use</a>.
+        </p>
+      )}
     </section>,
   )
 }
