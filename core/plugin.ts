@@ -363,7 +363,7 @@ export interface MountSpec {
   type: 'volume' | 'bind' | 'tmpfs'
   /** The path in the container; for the process spawner, the link in the user's home. */
   target: string
-  /** The volume's name, or the folder on the node. */
+  /** The volume's name, or the folder on the node. A volume without a name is empty, and gone with its server. */
   source?: string
   readOnly?: boolean
   /** For volumes: the driver and its options, and labels. */
@@ -373,6 +373,10 @@ export interface MountSpec {
   noCopy?: boolean
   /** For tmpfs, bytes. */
   size?: number
+  /** For tmpfs: who may do what in it, as `0o1777`. */
+  mode?: number
+  /** For bind: is what the node mounts below it later seen there too? Left out: no. */
+  propagation?: 'rprivate' | 'rslave'
 }
 
 /** What a spawner needs to find its server again; JSON, kept by the core. */

@@ -14,7 +14,7 @@ import { answers } from './answers.ts'
 import { causeOf, failure, isOwnExit } from './cause.ts'
 import type { Routes } from './routes.ts'
 import type { Server, StartEvent, StartRequest } from './server.ts'
-import { checkSpec, draftOf } from './spec.ts'
+import { checkBinds, checkSpec, draftOf } from './spec.ts'
 import { createStartLog, type StartLog } from './start-log.ts'
 
 /** Milliseconds between two looks at a server that is starting: where the spawner tells of changes by itself, and where it does not. */
@@ -385,6 +385,7 @@ export function createLife(parts: LifeParts, ownerId: string, name: string): Lif
         await attempt(cancel, async signal => {
           const up = async () => {
             checkSpec(spawn.draft, hub, settings.limits.binds)
+            await checkBinds(spawn.draft, settings.limits.binds)
             startLog?.tell('queued', 'Asking for a place to run')
             // A start that is cancelled is waited for, so that what it made can be taken down.
             const handle = await ask(

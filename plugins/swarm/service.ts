@@ -142,7 +142,7 @@ export function serviceSpec(spec: ServerSpec, settings: Settings, found: Found):
   }
 }
 
-function mount({ type, target, source, readOnly, driver, labels, noCopy, size }: MountSpec): object {
+function mount({ type, target, source, readOnly, driver, labels, noCopy, size, mode, propagation }: MountSpec): object {
   return {
     Type: type,
     Target: target,
@@ -155,7 +155,8 @@ function mount({ type, target, source, readOnly, driver, labels, noCopy, size }:
         DriverConfig: driver && { Name: driver.name, Options: driver.options },
       },
     }),
-    ...(type === 'tmpfs' && size !== undefined && { TmpfsOptions: { SizeBytes: size } }),
+    ...(type === 'tmpfs' && { TmpfsOptions: { SizeBytes: size, Mode: mode } }),
+    ...(propagation !== undefined && { BindOptions: { Propagation: propagation } }),
   }
 }
 
