@@ -470,9 +470,13 @@ export interface Mount {
   /** What is mounted into this server. Create here what has to exist first (a directory on the export, its owner, its quota). */
   attach(spawn: Spawn, ctx: Context): Awaitable<MountSpec[]>
   detach?(stop: Stop, ctx: Context): Awaitable<void>
-  /** What users keep here, for the admin's inventory; and the way to remove it for good. */
+  /**
+   * What users keep here, for the admin's inventory. What is known comes at once; what has to be measured comes later, as the same
+   * storage once more.
+   */
   inventory?(ctx: Context): AsyncIterable<Storage>
-  erase?(storage: Storage, ctx: Context): Promise<void>
+  /** Remove it for good. The core has had it confirmed. Rejects with `conflict` while a server has it. */
+  erase?(storage: Pick<Storage, 'id'>, ctx: Context): Promise<void>
 }
 
 /** Something that somebody keeps. */
@@ -480,9 +484,11 @@ export interface Storage {
   id: string
   /** The user's slug, where it is known. */
   owner?: string
-  /** Bytes. */
+  /** Bytes, where it is known. */
   used?: number
   where: string
+  /** The last day on which a server had it, where that is known. */
+  lastUse?: Date
 }
 
 export interface Spawner {
