@@ -37,11 +37,9 @@ export function createShell(engine: Docker, image: string, owner: { hub: string;
 
   async function run({ script, args, ...task }: Task, explain: (words: string) => string, ctx: Context): Promise<string> {
     const begun = performance.now()
+    const left = () => Math.max(1, Math.round(task.deadline - (performance.now() - begun)))
     const attempt = (image: string) =>
-      jobs.run(
-        { ...task, image, command: ['sh', '-c', script, 'sh', ...args], deadline: task.deadline - (performance.now() - begun) },
-        ctx,
-      )
+      jobs.run({ ...task, image, command: ['sh', '-c', script, 'sh', ...args], deadline: left() }, ctx)
     let outcome = await attempt(lacking && other !== undefined ? other : image)
     if (!lacking && other !== undefined && lacksImage(outcome)) {
       ctx.log.info('an image cannot be had on the nodes, that of a server is taken', { image, instead: other })
