@@ -11,6 +11,7 @@ import type { OAuthProvider } from './oauth/provider.ts'
 import type { Log, Plugin } from './plugin.ts'
 import type { Servers } from './servers/servers.ts'
 import type { Services } from './services/services.ts'
+import type { Inventory } from './storage.ts'
 
 /** The parts of a running hub, as pages and endpoints see them. Put together in hub.ts. */
 export interface Core {
@@ -29,6 +30,7 @@ export interface Core {
   oauth: OAuthProvider
   servers: Servers
   services: Services
+  storage: Inventory
   metrics: Metrics
   audit: Audit
   /** In config order, each once. */

@@ -7,6 +7,7 @@ import { createApi } from './api/api.ts'
 import { type Audit, createAudit, unrecorded } from './audit.ts'
 import type { LoadedConfig } from './config/load.ts'
 import type { Settings } from './config/schema.ts'
+import { mountsIn } from './config/shapes.ts'
 import type { Core } from './core.ts'
 import { draft } from './draft.ts'
 import { HubError, messageOf } from './errors.ts'
@@ -24,6 +25,7 @@ import { createRoutes } from './servers/routes.ts'
 import { createServers, type RunningServers } from './servers/servers.ts'
 import { createProbe } from './services/probe.ts'
 import { runServices } from './services/run.ts'
+import { createInventory } from './storage.ts'
 import { lock } from './store/lock.ts'
 import { openStore } from './store/store.ts'
 import { createAuthorize } from './web/authorize.tsx'
@@ -106,7 +108,8 @@ export function createHub({ settings, plugins, dataFolder }: LoadedConfig, { log
       closing,
     })
     drain = servers.drain
-    const core: Core = { settings, log, base, url, ...identity, oauth, servers, metrics, audit, plugins, closing }
+    const storage = createInventory({ mounts: mountsIn(settings), users: identity.users, audit, log, closing })
+    const core: Core = { settings, log, base, url, ...identity, oauth, servers, storage, metrics, audit, plugins, closing }
 
     for (const plugin of plugins) {
       if (!plugin.setup) continue

@@ -101,6 +101,8 @@ export interface Hub {
   start(user: string, server: string, choices?: Choices): Promise<void>
   /** Stop a user's server; resolves when it is gone. Does nothing when it is stopped. */
   stop(user: string, server: string, reason: StopReason): Promise<void>
+  /** Let this plugin's mount erase what somebody keeps, so that the audit trail tells of it. */
+  erase(id: string): Promise<void>
 }
 
 // ---------------------------------------------------------------------------------------------------------------------

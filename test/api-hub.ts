@@ -9,6 +9,7 @@ import { Hono } from 'hono'
 import { createApi } from '../core/api/api.ts'
 import { createAudit } from '../core/audit.ts'
 import { type Config, config } from '../core/config/schema.ts'
+import { mountsIn } from '../core/config/shapes.ts'
 import type { Core } from '../core/core.ts'
 import { HubError } from '../core/errors.ts'
 import { createStager } from '../core/hooks.ts'
@@ -19,6 +20,7 @@ import { createOAuthProvider } from '../core/oauth/provider.ts'
 import type { Handle, Plugin, ServerSpec, Status } from '../core/plugin.ts'
 import { createRoutes } from '../core/servers/routes.ts'
 import { createServers } from '../core/servers/servers.ts'
+import { createInventory } from '../core/storage.ts'
 import { openStore } from '../core/store/store.ts'
 import { dummy } from '../plugins/dummy/index.ts'
 
@@ -75,6 +77,7 @@ function engine(t: TestContext) {
 export interface Given {
   url?: string
   plugins?: Plugin[]
+  mounts?: Config['mounts']
   /** In place of dummy. */
   authenticator?: Plugin & Required<Pick<Plugin, 'authenticator'>>
   limits?: object
@@ -91,6 +94,7 @@ export async function apiHub(
   {
     url,
     plugins = [],
+    mounts = [],
     authenticator = dummy({ password: 'the shared one' }),
     limits = {},
     profiles,
@@ -110,6 +114,7 @@ export async function apiHub(
     roles,
     scopes,
     spawner: running.plugin,
+    mounts,
     proxy,
     timeouts: { slow: '10s', start: '5s', answer: '2s', hook: '2s', stop: '2s' },
     limits,
@@ -147,7 +152,9 @@ export async function apiHub(
     log: silent,
     closing,
   })
-  const core: Core = { settings, log: silent, base, url: address, ...identity, oauth, servers, metrics, audit, plugins, closing }
+  const storage = createInventory({ mounts: mountsIn(settings), users: identity.users, audit, log: silent, closing })
+  const shared = { settings, log: silent, base, url: address, storage, metrics, audit, plugins, closing }
+  const core: Core = { ...shared, ...identity, oauth, servers }
   t.after(async () => {
     control.abort(new HubError('unavailable', 'The test is over.'))
     await Promise.all([...servers.active()].map(server => server.settled()))

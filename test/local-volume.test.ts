@@ -40,6 +40,7 @@ async function onHub(t: TestContext, options: Partial<Parameters<typeof localVol
   const plugin = localVolume({ target, docker: '/nonexistent/docker.sock', ...options })
   await plugin.setup(own)
   const mount: Mount = plugin.mount
+  own.erase = id => plugin.mount.erase({ id }, fakeContext())
   /** Where a start of this user's server is placed. */
   const placed = async (user: User, server = '', constraints?: string[]) => {
     const spawn = fakeSpawn('h', user, server)
@@ -249,14 +250,14 @@ test('nothing is erased that is in use, not known, not confirmed or on no known 
   const id = `swarmhub-${user.slug}`
   await volumeOf(mount, user)
   const { erase, list } = plugin.commands
-  await assert.rejects(erase.run([id], fakeContext()), { code: 'invalid', message: /Nothing was erased/ })
-  await assert.rejects(erase.run([id, 'x'], fakeContext()), { code: 'invalid' })
-  await assert.rejects(erase.run(['x', 'x'], fakeContext()), { code: 'missing' })
-  await assert.rejects(erase.run([id, id], fakeContext()), { code: 'failed', message: /not known on which node/ })
+  await assert.rejects(erase.run([id]), { code: 'invalid', message: /Nothing was erased/ })
+  await assert.rejects(erase.run([id, 'x']), { code: 'invalid' })
+  await assert.rejects(erase.run(['x', 'x']), { code: 'missing' })
+  await assert.rejects(erase.run([id, id]), { code: 'failed', message: /not known on which node/ })
   views.push(view(user, '', 'node2'))
-  await assert.rejects(erase.run([id, id], fakeContext()), { code: 'conflict', message: /Stop it first/ })
+  await assert.rejects(erase.run([id, id]), { code: 'conflict', message: /Stop it first/ })
   views.length = 0
   await plugin.commands.place.run([id, 'node2'])
-  await assert.rejects(erase.run([id, id], fakeContext()), { code: 'unavailable' }, 'there is no engine')
+  await assert.rejects(erase.run([id, id]), { code: 'unavailable' }, 'there is no engine')
   assert.match(list.run(), new RegExp(id), 'what could not be erased is still there')
 })

@@ -8,6 +8,7 @@ const sections: { path: string; label: string; may(caller: Caller): boolean }[] 
   { path: 'admin', label: 'Users and servers', may: caller => caller.holds('list:users') },
   { path: 'admin/groups', label: 'Groups', may: caller => caller.holds('list:groups') },
   { path: 'admin/services', label: 'Services', may: caller => caller.holds('list:services') },
+  { path: 'admin/storage', label: 'Storage', may: caller => caller.holds('admin:users') },
   { path: 'admin/roles', label: 'Roles', may: mayReadRoles },
   { path: 'admin/audit', label: 'Audit trail', may: mayReadAudit },
 ]

@@ -1,15 +1,14 @@
-import { type Command, type Hub, HubError, type Mount } from 'swarmhub'
+import { type Command, type Hub, HubError } from 'swarmhub'
 import { isVolumeName } from '../mounts/options.ts'
 import type { Homes } from './homes.ts'
 
 interface Parts {
   hub(): Hub
   homes(): Homes
-  erase: NonNullable<Mount['erase']>
 }
 
 /** `swarmhub local-volume <verb>`. */
-export function commandsOf({ hub, homes, erase }: Parts) {
+export function commandsOf({ hub, homes }: Parts) {
   const checked = (volume = ''): string => {
     if (isVolumeName(volume)) return volume
     throw new HubError('invalid', `"${volume}" is no name of a volume.`)
@@ -60,9 +59,9 @@ export function commandsOf({ hub, homes, erase }: Parts) {
     },
     erase: {
       summary: '<volume> <volume>: remove all that is in it, for good; the name twice, to be sure',
-      async run([volume = '', again]: string[], ctx) {
+      async run([volume = '', again]: string[]) {
         if (again !== volume) throw new HubError('invalid', `Nothing was erased. Say the name twice: erase ${volume} ${volume}`)
-        await erase({ id: volume }, ctx)
+        await hub().erase(volume)
         return `${volume} is erased.`
       },
     },

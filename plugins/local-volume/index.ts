@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import {
   type Context,
   type Hub,
@@ -166,19 +167,25 @@ export function localVolume(options: LocalVolumeOptions) {
 
   /** Of the volumes of other nodes the empty rest stays: no engine removes another's. */
   async function removeHere(volume: string, node: string | undefined, { signal, log }: Context): Promise<void> {
-    try {
-      const { Name } = await engine.ask({ path: '/info' }, z.object({ Name: z.string() }), signal)
-      if (Name === node) await engine.ask({ method: 'DELETE', path: `/volumes/${volume}` }, z.unknown(), signal)
-    } catch (error) {
-      if (!isHubError(error) || !['missing', 'conflict'].includes(error.code)) throw error
-      log.debug('an empty volume stays', { volume, error: messageOf(error) })
+    const { Name } = await engine.ask({ path: '/info' }, z.object({ Name: z.string() }), signal)
+    if (Name !== node) return
+    // The job's container goes a moment after the job, and so long has the volume.
+    for (let tries = 0; tries < 50; tries++) {
+      try {
+        return void (await engine.ask({ method: 'DELETE', path: `/volumes/${volume}` }, z.unknown(), signal))
+      } catch (error) {
+        if (isHubError(error) && error.code === 'missing') return
+        if (!isHubError(error) || error.code !== 'conflict') throw error
+      }
+      await sleep(100, undefined, { signal })
     }
+    log.info('an empty volume stays: a container has it', { volume })
   }
 
   /** Those of users who are no more. */
-  async function tidy(ctx: Context): Promise<void> {
+  async function tidy(): Promise<void> {
     const users = new Set([...hub.users()].map(({ id }) => id))
-    for (const { volume, owner } of homes.all()) if (owner && !users.has(owner.id)) await erase({ id: volume }, ctx)
+    for (const { volume, owner } of homes.all()) if (owner && !users.has(owner.id)) await hub.erase(volume)
   }
 
   return {
@@ -219,7 +226,7 @@ export function localVolume(options: LocalVolumeOptions) {
 
     ...(keep === 'user' && { jobs: { tidy: { every: 600_000, deadline: 600_000, run: tidy } } }),
 
-    commands: commandsOf({ hub: () => hub, homes: () => homes, erase }),
+    commands: commandsOf({ hub: () => hub, homes: () => homes }),
   } satisfies Plugin
 }
 

@@ -4,7 +4,7 @@ import type { Folder } from './folders.ts'
 /** `swarmhub nfs-… <verb>`. */
 export function commandsOf(parts: {
   known(): [string, Folder][]
-  erase(storage: { id: string }, ctx: Parameters<Command['run']>[1]): Promise<void>
+  erase(id: string): Promise<void>
   forget(id: string): Promise<void>
 }) {
   const found = (path: string): string => {
@@ -31,10 +31,10 @@ export function commandsOf(parts: {
     },
     erase: {
       summary: '<path> <path>: remove a folder with all that is in it, for good; the path twice, to be sure',
-      async run([path = '', again]: string[], ctx) {
+      async run([path = '', again]: string[]) {
         const id = found(path)
         if (again !== path) throw new HubError('invalid', `Nothing was erased. Say the path twice: erase ${path} ${path}`)
-        await parts.erase({ id }, ctx)
+        await parts.erase(id)
         return `${path} is erased.`
       },
     },

@@ -144,6 +144,6 @@ export function nfs(options: NfsOptions) {
       erase,
     },
 
-    commands: commandsOf({ known: () => known(), erase, forget: id => folders.unmade(id) }),
+    commands: commandsOf({ known: () => known(), erase: id => hub.erase(id), forget: id => folders.unmade(id) }),
   } satisfies Plugin
 }
