@@ -24,6 +24,7 @@ export function createMetrics() {
     proxyPoll: histogram('jupyterhub_proxy_poll_duration_seconds', 'Time to read the route table'),
     checkRoutes: histogram('jupyterhub_check_routes_duration_seconds', 'Time to set the route table right'),
     startup: histogram('jupyterhub_hub_startup_duration_seconds', 'Time until the hub was up'),
+    eventLoop: histogram('jupyterhub_event_loop_interval_seconds', 'Time between two ticks of the event loop, due every 50 ms'),
     running: gauge('jupyterhub_running_servers', 'Servers that run'),
     users: gauge('jupyterhub_total_users', 'Users known'),
     active: gauge('jupyterhub_active_users', 'Users active within the period', ['period']),

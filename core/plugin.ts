@@ -17,6 +17,9 @@ import type { StateFile } from './store/file.ts'
 
 export type Awaitable<T> = T | Promise<T>
 
+/** What JSON can carry. */
+export type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json }
+
 /** Undo what a set-up did. Called once, in reverse order of the set-ups. */
 export type Close = () => Awaitable<void>
 
@@ -27,6 +30,8 @@ export type Close = () => Awaitable<void>
 export interface Plugin {
   /** Unique within one hub: `[a-z][a-z0-9-]*`. Names its log lines, metrics, routes and verbs. */
   name: string
+  /** For `GET hub/api/info`. Left out by those that come with the hub: theirs is the hub's. */
+  version?: string
   authenticator?: Authenticator
   network?: Network
   mount?: Mount
@@ -39,6 +44,11 @@ export interface Plugin {
   links?: readonly { label: string; page: string }[]
   /** Pages under `/hub/x/<name>` for everybody, signed in or not: they are asked before `web`, and only paths that this one knows. */
   welcome?: Hono<VisitorEnv>
+  /**
+   * Endpoints under `/hub/x/<name>` for programs elsewhere, such as a provider that reports something. No `_xsrf` is asked for and
+   * nobody is signed in there, whatever cookies come along: act on nothing but what the request itself proves.
+   */
+  remote?: Hono<RemoteEnv>
   /** Endpoints under `/hub/api/x/<name>`; the caller's token is checked (`c.get('caller')`). */
   api?: Hono<ApiEnv>
   /** Background work, by name. One run of a job at a time; a failed run is logged, the next still comes. */
@@ -96,6 +106,22 @@ export interface Hub {
   user(name: string): User | undefined
   /** End all of a user's sessions, and revoke the tokens issued in them. For a changed password. Does nothing for nobody. */
   signOut(user: string): Promise<void>
+  /**
+   * End sessions that began with this plugin's sign-in, and revoke the tokens issued in them: of whom it knows under this `id`, or
+   * those that the provider calls `session` (see Identity); with both, these sessions of this person. Resolves with whose they were.
+   */
+  endSessions(which: { id?: string; session?: string }): Promise<string[]>
+  /** Is auth state kept? Not without `authState.keys` in the config: then what an Identity brings of it is dropped. */
+  readonly keepsAuthState: boolean
+  /** What the last sign-in or refresh of a user kept; undefined for nothing. It may hold tokens: never log it, never show it. */
+  authState(user: string): Json | undefined
+  /**
+   * Check a secret of somebody's that a page asks for, such as the present password. Wrong ones count as failed sign-ins of this
+   * name from this address; throws `busy` with the seconds to wait when there were too many, and does not check then.
+   */
+  attempt(name: string, address: string, check: () => Promise<boolean>): Promise<boolean>
+  /** A line for the audit trail about an account that the plugin keeps. No secret in it. Who does it is known from the request. */
+  record(action: AccountAction, user: string | null, details?: Record<string, string | number | boolean>): void
   servers(): Iterable<ServerView>
   /** Start a user's server as its owner would, by profile and choices. Resolves when it is ready. */
   start(user: string, server: string, choices?: Choices): Promise<void>
@@ -104,6 +130,17 @@ export interface Hub {
   /** Let this plugin's mount erase what somebody keeps, so that the audit trail tells of it. */
   erase(id: string): Promise<void>
 }
+
+/** What is written down of accounts that a plugin keeps. */
+export type AccountAction =
+  | 'account.create'
+  | 'account.approve'
+  | 'account.invite'
+  | 'account.password'
+  | 'account.second-factor'
+  | 'account.reset'
+  | 'account.change'
+  | 'account.delete'
 
 // ---------------------------------------------------------------------------------------------------------------------
 // The subjects
@@ -132,6 +169,13 @@ export interface Identity {
   /** Left out: this authenticator does not decide. */
   admin?: boolean
   attributes?: Record<string, unknown>
+  /**
+   * What plugins may need later in this user's name, such as the provider's tokens; see Hub.authState. Encrypted at rest, removed with
+   * the user, shown to nobody but holders of `admin:auth_state`. Left out: what was kept stays. null: it is forgotten.
+   */
+  authState?: Json
+  /** How the provider calls this one sign-in, if it may end it by itself (OpenID Connect's `sid`); see Hub.endSessions. */
+  session?: string
 }
 
 /** The subject of the stage `login`. A `before:login` hook may change the identity, or refuse it by throwing. */
@@ -438,27 +482,105 @@ export interface ServerView {
 // ---------------------------------------------------------------------------------------------------------------------
 // The roles
 
-export type Authenticator = PasswordAuthenticator | RedirectAuthenticator
+export type Authenticator = PasswordAuthenticator | RedirectAuthenticator | RequestAuthenticator | NoAuthenticator
+
+/** What every kind may have beside its own. */
+interface AnyAuthenticator {
+  /**
+   * In front of all names that it tells, before any rule sees them: `gh-`. Set by `prefixed`; the authenticator itself knows
+   * nothing of it. The user whom it gets in `refresh` is called as here: it knows them by their attributes.
+   */
+  prefix?: string
+  /**
+   * Where a browser goes that was signed out here, to be signed out of the provider, too; `back` is the hub's own page after it. null:
+   * nowhere else. A throw is logged; the person is signed out here in any case.
+   */
+  leave?(user: User, back: URL, ctx: Context): Awaitable<URL | null>
+}
+
+/** Lets nobody in; the label says so on the sign-in page. */
+export interface NoAuthenticator extends AnyAuthenticator {
+  kind: 'none'
+  label: string
+  refresh?: undefined
+}
 
 /** Asks for a name and a password in the hub's own form. */
-export interface PasswordAuthenticator {
+export interface PasswordAuthenticator extends AnyAuthenticator {
   kind: 'password'
   /** On the form's button. */
   label: string
-  /** null is a wrong name or password. Throw only when the question could not be answered. */
-  check(credentials: { username: string; password: string }, ctx: Context): Promise<Identity | null>
+  /** A link below the form to a page of the plugin's `welcome`: `{ label: 'Create an account', page: 'signup' }`. */
+  link?: { label: string; page: string }
+  /**
+   * null is a wrong name or password; a Challenge means that both are right and something more is asked. Throw only when the
+   * question could not be answered.
+   */
+  check(credentials: Credentials, ctx: Context): Promise<Identity | Challenge | null>
+  /**
+   * What the person answered to a challenge. A challenge is answered once, by the browser that was asked, within ten minutes;
+   * that an answer is good for one challenge only, such as a code of an app, is the authenticator's to see to. null ends the sign-in; another Challenge goes on with it, and is a wrong answer when it says a `problem`: those are counted
+   * per name and per address, and whoever gives many waits. Needed by who challenges.
+   */
+  answer?(given: { state: string; answer: string }, ctx: Context): Promise<Identity | Challenge | null>
   /** Is this user still who they were? null ends their sessions. A throw keeps them. */
   refresh?(user: User, ctx: Context): Promise<Identity | null>
 }
 
+export interface Credentials {
+  username: string
+  password: string
+  /** The same for all that comes from one network, or from one browser that is known: to be fair by when many ask at once. */
+  from?: string
+}
+
+/** One more step of a sign-in: a page with one field. */
+export interface Challenge {
+  /** The field's label: "Code from your app". */
+  question: string
+  /** What to do, above the field. As any page it has no inline script and no inline style. */
+  content?: HtmlEscapedString | Promise<HtmlEscapedString>
+  /** What was wrong with the last answer. */
+  problem?: string
+  /** Handed back with the answer; at most 1000 bytes. The person's browser keeps it: they may read it, they cannot change it. */
+  state: string
+  /** Of the field, as in HTML: `one-time-code`. */
+  autocomplete?: string
+}
+
 /** Sends the browser to a provider and gets it back. */
-export interface RedirectAuthenticator {
+export interface RedirectAuthenticator extends AnyAuthenticator {
   kind: 'redirect'
   /** On the button: "Sign in with GitHub". */
   label: string
   begin(login: { callback: URL; state: string }, ctx: Context): Awaitable<URL>
   /** The hub has checked `state`. null is a refusal by the provider or the person. */
   finish(login: { callback: URL; query: URLSearchParams }, ctx: Context): Promise<Identity | null>
+  refresh?(user: User, ctx: Context): Promise<Identity | null>
+}
+
+/** Headers that say who somebody is, and whose word they are. */
+export interface GuardedHeaders {
+  /** Their names, in any case. */
+  headers: readonly string[]
+  /** Addresses and networks that may say them: `10.0.0.2`, `10.0.0.0/8`. Nobody else's are believed. */
+  from: readonly string[]
+}
+
+/**
+ * Knows visitors by what a program in front of the hub says of them: nothing is asked, nobody is sent away. The front and the
+ * hub take its `headers` out of whatever does not come from there.
+ */
+export interface RequestAuthenticator extends AnyAuthenticator, GuardedHeaders {
+  kind: 'request'
+  /** On the button, where there are other ways to sign in: "Sign in with your university account". */
+  label: string
+  /**
+   * Who it is, by those of `headers` that came, by their names in lower case and each with one value, as bytes in a text
+   * (latin1). null: nobody. Asked at sign-in, and with each later request that has one of them: who is somebody else by then
+   * is signed out.
+   */
+  identify(headers: ReadonlyMap<string, string>, ctx: Context): Awaitable<Identity | null>
   refresh?(user: User, ctx: Context): Promise<Identity | null>
 }
 
@@ -560,6 +682,13 @@ export interface FrontOptions {
    * the hub knows that the front has said who the client is, in `X-Forwarded-For` and `X-Forwarded-Proto`.
    */
   hubHeaders: Readonly<Record<string, string>>
+  /** In this header, the hub is told who has connected to the front: the address of the connection, whatever else says of it. */
+  peerHeader: string
+  /**
+   * Taken out of every request of which they are not believed, whether it goes to the hub or to a server: `guardHeaders` tells
+   * which. The hub looks once more.
+   */
+  guarded: readonly GuardedHeaders[]
   api: RouteApi
   /** The path prefix of the whole hub, starts and ends with `/`. */
   base: string
@@ -590,6 +719,8 @@ export interface HubEnv {
   Variables: {
     /** The signed-in visitor. */
     caller: Caller
+    /** The client's, as the proxy tells it. */
+    address: string
     log: Log
     /** Every form carries it: `<input type="hidden" name="_xsrf" value="…">`. */
     xsrf: string
@@ -601,6 +732,11 @@ export interface HubEnv {
 /** What a plugin's `welcome` finds: the same, but nobody need be signed in. */
 export interface VisitorEnv {
   Variables: Omit<HubEnv['Variables'], 'caller'> & { caller: Caller | undefined }
+}
+
+/** What a plugin's `remote` finds. */
+export interface RemoteEnv {
+  Variables: Pick<HubEnv['Variables'], 'log'>
 }
 
 /** What a plugin's `api` finds. */

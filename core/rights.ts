@@ -36,6 +36,20 @@ export function demandAdmin(caller: Caller): void {
   refuse('admin', 'Only administrators, with all their rights, can make administrators or change them.')
 }
 
+/**
+ * Who has a user's token may do what it allows. So nobody makes one for somebody else that allows more than they themselves
+ * may, beside what every user may with what is their own.
+ */
+export function demandToken(core: Core, caller: Caller, user: UserRecord, scopes: readonly string[]): void {
+  if (isAdmin(caller)) return
+  const owner = { owner: user.name }
+  const { roles, services, tokens } = core
+  const allowed = scopes.includes('inherit') ? tokens.userScopes(user) : roles.expand(scopes, owner)
+  const everybodys = roles.expand([...roles.scopesOf('user'), ...services.grantedTo('', [])], owner)
+  if (coversAll(new Set([...caller.scopes, ...everybodys]), allowed, groupsOf(core))) return
+  refuse('tokens', `You may not make this token for ${user.name}: it would allow more than you may do. Ask for fewer scopes.`)
+}
+
 /** All the rights of the role `admin`. */
 export const isAdmin = (caller: Caller) => defaultRoles.get('admin')!.scopes.every(scope => caller.allows(scope))
 
@@ -47,21 +61,20 @@ export const isAdmin = (caller: Caller) => defaultRoles.get('admin')!.scopes.eve
 export function demandMembership(core: Core, caller: Caller, group: string, users: readonly UserRecord[]): void {
   if (isAdmin(caller)) return
   demandNoAdminGroup(core, caller, group)
-  const groupsOf = (name: string) => core.users.groups.of(core.users.get(name)?.id ?? '')
-  const { roles } = core
+  const { roles, services } = core
   // All that the caller may do, also by another token than this one.
   const self = caller.user && core.users.byId(caller.user.id)
   const mine = new Set([...caller.scopes, ...(self ? core.tokens.userScopes(self) : [])])
   const reach = [...mine].flatMap(scope => (scope.endsWith(`!group=${group}`) ? [scope.slice(0, scope.indexOf('!'))] : []))
   for (const user of users) {
     const owner = { owner: user.name }
-    const gained = roles.expand(roles.ofGroup(group).flatMap(roles.scopesOf), owner)
+    const gained = roles.expand([...roles.ofGroup(group).flatMap(roles.scopesOf), ...services.grantedTo('', [group])], owner)
     const present = core.tokens.userScopes(user)
-    const reached = reach.some(scope => !aboutGroups.test(scope) && !covers(mine, scope, { user: user.name }, groupsOf))
+    const reached = reach.some(scope => !aboutGroups.test(scope) && !covers(mine, scope, { user: user.name }, groupsOf(core)))
     const others = roles.behind(user).filter(role => role !== 'user')
     const more = reached ? roles.expand(others.flatMap(roles.scopesOf), owner) : new Set<string>()
-    const mayGive = coversAll(new Set([...caller.scopes, ...present]), gained, groupsOf)
-    const mayReach = coversAll(new Set([...caller.scopes, ...roles.expand(['self'], owner)]), more, groupsOf)
+    const mayGive = coversAll(new Set([...caller.scopes, ...present]), gained, groupsOf(core))
+    const mayReach = coversAll(new Set([...caller.scopes, ...roles.expand(['self'], owner)]), more, groupsOf(core))
     if (mayGive && mayReach) continue
     refuse('groups', `You may not put ${user.name} into ${group}: that takes rights which you do not have.`)
   }
@@ -71,6 +84,8 @@ export function demandMembership(core: Core, caller: Caller, group: string, user
 export function demandNoAdminGroup({ settings }: Pick<Core, 'settings'>, caller: Caller, group: string): void {
   if (accessRules(settings).adminGroups.includes(group)) demandAdmin(caller)
 }
+
+const groupsOf = (core: Core) => (user: string) => core.users.groups.of(core.users.get(user)?.id ?? '')
 
 /** Scopes for a group that say nothing of its members' accounts and servers. */
 const aboutGroups = /^(admin:|read:|list:|delete:|read:roles:)?groups\b/

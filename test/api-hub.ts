@@ -17,15 +17,16 @@ import { createIdentity } from '../core/identity/identity.ts'
 import { silent } from '../core/log.ts'
 import { createMetrics } from '../core/metrics.ts'
 import { createOAuthProvider } from '../core/oauth/provider.ts'
-import type { Handle, Plugin, ServerSpec, Status } from '../core/plugin.ts'
+import type { Handle, Plugin, Route, ServerSpec, Status } from '../core/plugin.ts'
 import { createRoutes } from '../core/servers/routes.ts'
 import { createServers } from '../core/servers/servers.ts'
 import { createInventory } from '../core/storage.ts'
 import { openStore } from '../core/store/store.ts'
 import { dummy } from '../plugins/dummy/index.ts'
+import { checkAnswer } from './api-answers.ts'
 
 /** Servers that are no more than an HTTP server each. A start or stop waits while its gate is shut. */
-function engine(t: TestContext) {
+export function engine(t: TestContext) {
   const made = new Map<string, { http: HttpServer; spec: ServerSpec; status: Status }>()
   const gates = { start: Promise.resolve(), stop: Promise.resolve() }
   let refusal: Error | undefined
@@ -86,6 +87,7 @@ export interface Given {
   roles?: Config['roles']
   scopes?: Config['scopes']
   services?: object[]
+  authStateKeys?: Buffer[]
 }
 
 /** A whole hub but for its pages, its state in a folder of its own, asked without a socket. */
@@ -102,12 +104,21 @@ export async function apiHub(
     roles = [],
     scopes = {},
     services = [],
+    authStateKeys = [],
   }: Given = {},
 ) {
   const folder = await mkdtemp(join(tmpdir(), 'api-'))
   const control = new AbortController()
   const running = engine(t)
-  const proxy: Plugin = { name: 'table', proxy: { add: async () => {}, remove: async () => {}, list: async () => [] } }
+  const table = new Map<string, Route & { active: Date }>()
+  const proxy: Plugin = {
+    name: 'table',
+    proxy: {
+      add: async route => void table.set(route.path, { ...route, active: new Date() }),
+      remove: async path => void table.delete(path),
+      list: async () => [...table.values()],
+    },
+  }
   const settings = config.parse({
     authenticators: [authenticator],
     access,
@@ -119,6 +130,7 @@ export async function apiHub(
     timeouts: { slow: '10s', start: '5s', answer: '2s', hook: '2s', stop: '2s' },
     limits,
     services,
+    authState: { keys: authStateKeys.map(key => key.toString('hex')) },
     ...(url !== undefined && { url }),
     ...(profiles && { profiles }),
   })
@@ -139,22 +151,38 @@ export async function apiHub(
     audit,
     base,
   })
+  const routes = createRoutes(proxy, silent, metrics, closing, identity.services)
   const servers = createServers({
     hub: { id: store.hub.data.id, base, url: address, address: 'http://127.0.0.1:8081' },
     settings,
     users: identity.users,
     tokens: identity.tokens,
     spawner: running.plugin,
-    routes: createRoutes(proxy, silent, metrics, closing),
+    routes,
     stager,
     metrics,
     audit,
     log: silent,
     closing,
   })
+  const ends: object[] = []
   const storage = createInventory({ mounts: mountsIn(settings), users: identity.users, audit, log: silent, closing })
-  const shared = { settings, log: silent, base, url: address, storage, metrics, audit, plugins, closing }
-  const core: Core = { ...shared, ...identity, oauth, servers }
+  const core: Core = {
+    settings,
+    log: silent,
+    base,
+    url: address,
+    ...identity,
+    oauth,
+    servers,
+    storage,
+    routes,
+    metrics,
+    audit,
+    plugins,
+    closing,
+    end: async what => void ends.push(what),
+  }
   t.after(async () => {
     control.abort(new HubError('unavailable', 'The test is over.'))
     await Promise.all([...servers.active()].map(server => server.settled()))
@@ -191,6 +219,8 @@ export async function apiHub(
     })
     const read = await reply.text()
     const json = read !== '' && /^application\/json/.test(reply.headers.get('content-type') ?? '') ? JSON.parse(read) : undefined
+    // A stream of lines is asked for, and is none of the documented answers.
+    if (!/^application\/x-ndjson/.test(reply.headers.get('content-type') ?? '')) checkAnswer(method, path, reply.status, json)
     return { status: reply.status, headers: reply.headers, text: read, json }
   }
 
@@ -211,10 +241,10 @@ export async function apiHub(
     }
   }
 
-  return { ...running, folder, hold, core, app, person, send, browser, store }
+  return { ...running, servers, table, ends, folder, hold, core, app, person, send, browser, store }
 }
 
-interface Sent {
+export interface Sent {
   token?: string
   body?: unknown
   headers?: Record<string, string>

@@ -293,11 +293,41 @@ test('api servers: a named server can be made, described and removed without eve
     (await hub.send('PATCH', '/users/alice/servers/lab', { token, body: { user_options: { image: 'x' } } })).status,
     400,
   )
-  assert.equal((await hub.send('PATCH', '/users/alice/servers/none', { token, body: {} })).status, 404)
+  const change = async (name: string, body: object) =>
+    (await hub.send('PATCH', `/users/alice/servers/${name}`, { token, body })).status
+  assert.equal(await change('none', { display_name: 'x' }), 404)
+  assert.equal(await change('lab', {}), 400)
+  assert.equal(await change('lab', { colour: 1 }), 400)
   assert.equal((await hub.send('POST', '/users/alice/servers/lab', { token })).status, 201)
   assert.equal(hub.core.servers.get(hub.core.users.get('alice')!, 'lab')!.record.profile, 'large')
   assert.equal((await hub.send('DELETE', '/users/alice/servers/lab', { token, body: { remove: true } })).status, 204)
   assert.equal((await hub.send('GET', '/users/alice/servers/lab', { token })).status, 404)
+})
+
+test('api servers: a named server that is stopped can have another name, and the old name opens nothing any more', async t => {
+  const hub = await apiHub(t, { profiles })
+  const token = await hub.person('alice')
+  const narrow = await hub.person('alice', { scopes: ['read:servers!server=alice/lab'] })
+  for (const name of ['lab', 'other'])
+    await hub.send('PUT', `/users/alice/servers/${name}`, { token, body: { display_name: 'Mine' } })
+  const rename = (from: string, name: unknown) => hub.send('PATCH', `/users/alice/servers/${from}`, { token, body: { name } })
+  assert.equal((await hub.send('GET', '/users/alice/servers/lab', { token: narrow })).status, 200)
+  for (const [name, status] of [
+    ['other', 409],
+    ['', 400],
+    ['a/b', 400],
+    [7, 400],
+  ] as const)
+    assert.equal((await rename('lab', name)).status, status, String(name))
+  const { status, json } = await rename('lab', 'attic')
+  assert.deepEqual([status, json.name, json.display_name, json.url], [200, 'attic', 'Mine', '/user/alice/attic/'])
+  assert.equal((await hub.send('GET', '/users/alice/servers/lab', { token })).status, 404)
+  await hub.send('PUT', '/users/alice/servers/lab', { token })
+  assert.equal((await hub.send('GET', '/users/alice/servers/lab', { token: narrow })).status, 403)
+  assert.equal((await hub.send('POST', '/users/alice/servers/attic', { token })).status, 201)
+  assert.equal((await rename('attic', 'cellar')).status, 400, 'it runs')
+  assert.equal((await hub.send('PUT', '/users/alice/servers/', { token })).status, 409)
+  assert.equal((await hub.send('PATCH', '/users/alice/servers/', { token, body: { name: 'x' } })).status, 405)
 })
 
 test('api servers: a scope for one server is for that server only', async t => {

@@ -133,6 +133,35 @@ test('api users: a list is cut at 200; with JupyterHub’s type it comes in page
   assert.equal((await hub.send('GET', '/users', { token, headers })).json.items.length, 50)
 })
 
+test('api users: as lines of JSON all come at once, and each caller gets as much as in pages', async t => {
+  const hub = await apiHub(t)
+  const token = await crowd(hub, 450)
+  const headers = { Accept: 'application/x-ndjson' }
+  const lines = async (path: string, token: string) => {
+    const { text, headers: got, status } = await hub.send('GET', path, { token, headers })
+    assert.equal(status, 200)
+    assert.equal(got.get('content-type'), 'application/x-ndjson')
+    assert.equal(got.get('cache-control'), 'no-store')
+    return text
+      .split('\n')
+      .slice(0, -1)
+      .map(line => JSON.parse(line))
+  }
+  const all = await lines('/users', token)
+  assert.equal(new Set(names(all)).size, 450)
+  assert.deepEqual(all.slice(200, 250), (await hub.send('GET', '/users?offset=200&limit=50', { token })).json)
+  assert.deepEqual(names(await lines('/users?offset=448', token)), ['user-448', 'user-449'])
+  assert.deepEqual(names(await lines('/users?offset=201&limit=2&sort=-id', token)), ['user-248', 'user-247'])
+  assert.deepEqual(await lines('/users?name_filter=nobody', token), [])
+
+  await hub.core.users.groups.set(hub.core.users.get('user-007')!.id, ['seen'])
+  await hub.person('alice')
+  const { id } = hub.core.users.get('ada')!
+  const { secret } = await hub.core.tokens.create(id, { kind: 'api', scopes: ['list:users!group=seen'] })
+  assert.deepEqual(names(await lines('/users', secret)), ['user-007'])
+  assert.equal((await hub.send('GET', '/users', { headers })).status, 403)
+})
+
 test('api users: the next page is at the host that the client used, under its scheme', async t => {
   const next = async (url: string | undefined, headers: Record<string, string>) => {
     const hub = await apiHub(t, { url })
@@ -338,3 +367,56 @@ test('api activity: moves forward only, of user and servers apart, in all forms 
   for (const body of refused) assert.equal(await post(body), 400, JSON.stringify(body))
   assert.equal(await post({ last_activity: at }, '/users/bob/activity'), 404)
 })
+
+test('api users: PATCH sets the groups for who may say so of each, and leaves the roles to the config', async t => {
+  const hub = await apiHub(t, {
+    access: { everyone: true, adminGroups: ['bosses'] },
+    roles: [
+      { name: 'physicist', scopes: ['read:hub'], groups: ['physics'] },
+      { name: 'helper', scopes: ['admin:users', 'groups!group=chess'], users: ['helper'] },
+      { name: 'keeper', scopes: ['admin:users', 'groups'], users: ['keeper'] },
+    ],
+  })
+  const { groups } = hub.core.users
+  await groups.create(['chess', 'bosses'])
+  const alice = await hub.person('alice')
+  const tokens = new Map([
+    ['admin', await hub.person('ada', { admin: true })],
+    ['helper', await hub.person('helper')],
+    ['keeper', await hub.person('keeper')],
+    ['alice', alice],
+  ])
+  const patch = (who: string, body: object) => hub.send('PATCH', '/users/alice', { token: tokens.get(who), body })
+  const rows: [string, object, number, string[]][] = [
+    ['admin', { groups: ['physics', 'chess'] }, 200, ['physics', 'chess']],
+    ['admin', { groups: ['nothing'] }, 400, ['physics', 'chess']],
+    ['helper', { groups: ['physics'] }, 200, ['physics']],
+    ['helper', { groups: ['physics', 'chess'] }, 200, ['physics', 'chess']],
+    ['helper', { groups: ['chess'] }, 404, ['physics', 'chess']],
+    ['keeper', { groups: [] }, 200, []],
+    ['keeper', { groups: ['physics'] }, 403, []],
+    ['keeper', { groups: ['bosses'] }, 403, []],
+    ['admin', { groups: ['bosses'] }, 200, ['bosses']],
+    ['keeper', { groups: [] }, 403, ['bosses']],
+    ['alice', { groups: [] }, 403, ['bosses']],
+    ['admin', { groups: 'chess' }, 400, ['bosses']],
+    ['admin', { groups: [], roles: ['admin'] }, 400, ['bosses']],
+    ['admin', { groups: [], name: 'al/ice' }, 400, ['bosses']],
+    ['admin', { groups: [], roles: ['user'], auth_state: null }, 200, []],
+    ['admin', { auth_state: { token: 'x' } }, 400, []],
+  ]
+  for (const [who, body, status, after] of rows) {
+    const { id } = hub.core.users.get('alice')!
+    const told = await patch(who, body)
+    assert.equal(told.status, status, `${who} ${JSON.stringify(body)} ${told.text}`)
+    assert.deepEqual([...groups.of(id)].sort(), [...after].sort(), `${who} ${JSON.stringify(body)}`)
+    if (status === 200) assert.deepEqual([...told.json.groups].sort(), [...after].sort())
+  }
+})
+
+test('api users: admin-access does nothing, for who may', t =>
+  checkRows(t, [
+    ['POST', '/users/alice/admin-access', undefined, 200, 200, 404, 403],
+    ['POST', '/users/none/admin-access', undefined, 404, 404, 404, 403],
+    ['GET', '/users/alice/admin-access', undefined, 405, 405, 405, 405],
+  ]))

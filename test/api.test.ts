@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Hono } from 'hono'
 import type { ApiEnv, Plugin } from '../core/plugin.ts'
+import { hubVersion } from '../core/version.ts'
 import { apiHub, checkRows } from './api-hub.ts'
 
 test('api: GET of the root is 200 for everybody, with the version in body and header, with and without slash', async t => {
@@ -58,7 +59,7 @@ test('api: unknown paths are 404, other methods 405, HEAD 405, OPTIONS 200; nobo
     ['PUT', '/users', 405],
     ['DELETE', '', 405],
     ['POST', '/user', 405],
-    ['POST', '/authorizations/token/x', 405],
+    ['POST', '/authorizations/token/x', 404],
     ['OPTIONS', '/users', 200],
     ['OPTIONS', '/users/alice/servers/', 200],
     ['GET', '/users', 403],
@@ -249,6 +250,14 @@ test('api: info tells in JupyterHub’s words what the hub is made of', async t 
   const { json } = await send('GET', '/info', { token: await person('ada', { admin: true }) })
   assert.equal(json.version, '5.4.6')
   assert.equal(json.spawner.class, 'engine')
+  assert.deepEqual(json, {
+    version: '5.4.6',
+    python: `Node.js ${process.versions.node}`,
+    sys_executable: process.execPath,
+    spawner: { class: 'engine', version: hubVersion },
+    authenticator: { class: 'dummy', version: hubVersion },
+  })
+  assert.match(hubVersion, /^\d+\.\d+/)
   assert.equal(json.authenticator.class, 'dummy')
 })
 

@@ -5,63 +5,14 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Attacked, attackedHub, password } from './hostile.ts'
+import { authorizeAddress, codeFor, type Env, exchange, tokenFor } from './notebook-login.ts'
 import { ask } from './roles/loopback.ts'
-import { type Visitor, visitor } from './visitor.ts'
+import { visitor } from './visitor.ts'
 
 /*
  * Tokens and codes, on a hub as it runs: what a notebook is given, what it can get out of its visitors, and that all of it
  * ends the moment it should, also for a hub that was killed in between.
  */
-
-type Env = Record<string, string>
-
-/** A visitor opens somebody's notebook: the code that the browser brings there. A first visit to another's is agreed to. */
-async function codeFor(someone: Visitor, env: Env, more: Record<string, string> = {}): Promise<URLSearchParams> {
-  const address = authorizeAddress(env, more)
-  let reply = await someone.ask(address)
-  if (reply.status === 200) {
-    const fields = [...(await reply.text()).matchAll(/name="(_xsrf|scopes)" value="([^"]*)"/g)].map(([, name, value]) => [
-      name!,
-      value!,
-    ])
-    reply = await someone.ask(address, { method: 'POST', body: new URLSearchParams(fields) })
-  }
-  const location = reply.headers.get('location') ?? ''
-  assert.ok(location.startsWith(`${env.JUPYTERHUB_OAUTH_CALLBACK_URL}?`), `${reply.status} ${location}`)
-  return new URL(location, someone.origin).searchParams
-}
-
-const authorizeAddress = (env: Env, more: Record<string, string> = {}) =>
-  `/hub/api/oauth2/authorize?${new URLSearchParams({
-    client_id: env.JUPYTERHUB_CLIENT_ID!,
-    redirect_uri: env.JUPYTERHUB_OAUTH_CALLBACK_URL!,
-    response_type: 'code',
-    state: 's/+=&é',
-    ...more,
-  })}`
-
-/** What a notebook sends for the code. */
-async function exchange(env: Env, code: string, more: Record<string, string> = {}) {
-  const reply = await fetch(`${env.JUPYTERHUB_API_URL}/oauth2/token`, {
-    method: 'POST',
-    headers: { authorization: `token ${env.JUPYTERHUB_API_TOKEN}` },
-    body: new URLSearchParams({
-      client_id: env.JUPYTERHUB_CLIENT_ID!,
-      client_secret: env.JUPYTERHUB_API_TOKEN!,
-      redirect_uri: env.JUPYTERHUB_OAUTH_CALLBACK_URL!,
-      grant_type: 'authorization_code',
-      code,
-      ...more,
-    }),
-  })
-  return { status: reply.status, json: (await reply.json()) as { access_token?: string; error?: string } }
-}
-
-async function tokenFor(someone: Visitor, env: Env): Promise<string> {
-  const { json } = await exchange(env, (await codeFor(someone, env)).get('code')!)
-  assert.ok(json.access_token)
-  return json.access_token
-}
 
 /** Everything that takes rights, tried with a token: what was not refused. */
 async function tryAll(hub: Attacked, token: string): Promise<string[]> {
@@ -141,7 +92,7 @@ test('what a notebook is given, and what it gets from an administrator who opens
   const { json: users } = await hub.api(tokenOfAll, 'GET', '/users')
   assert.deepEqual(
     users.map(({ name, admin }: { name: string; admin: boolean }) => `${name} ${admin}`),
-    ['mallory false', 'alice false', 'root true'],
+    ['root true', 'mallory false', 'alice false'],
   )
 })
 

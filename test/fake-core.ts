@@ -12,6 +12,7 @@ import { normalizeUsername, serverPath, slug } from '../core/names.ts'
 import type { AuthorizeResult } from '../core/oauth/provider.ts'
 import type { Caller, Cause, Plugin, ScopeTarget } from '../core/plugin.ts'
 import { compose, profilesFor } from '../core/servers/profiles.ts'
+import { createRoutes } from '../core/servers/routes.ts'
 import type { Server, StartEvent, StartRequest } from '../core/servers/server.ts'
 import { createServices } from '../core/services/services.ts'
 import { emptyServer, type ServerRecord, type TokenRecord, type UserRecord } from '../core/store/records.ts'
@@ -47,6 +48,9 @@ export interface FakeCore extends Core {
 }
 
 /** A core whose parts are Maps, for tests of pages. */
+/** Nobody has made a service over the API. */
+export const noRecords = { data: { services: [] }, update: async () => ({ services: [] }) }
+
 /** The default roles, which the config gives to no service. */
 export const usualRoles = {
   ofService: () => [],
@@ -133,8 +137,16 @@ export function fakeCore(
     audit: unrecorded,
     plugins,
     storage: { look: async () => ({ stored: [], measuring: false, silent: [] }), erase: async () => {} },
-    services: createServices({ settings: settings.services, base, groupsOf: name => groups.get(name) ?? [], roles: usualRoles }),
+    services: createServices({
+      settings: settings.services,
+      base,
+      groupsOf: name => groups.get(name) ?? [],
+      roles: usualRoles,
+      records: noRecords,
+    }),
     closing: closing.signal,
+    end: async what => void calls.push(['end', what]),
+    routes: createRoutes({ name: 'fake' }, silent, createMetrics(), closing.signal),
     calls,
     bearers,
     answers,
@@ -198,6 +210,7 @@ export function fakeCore(
       },
       updateServer: async id => core.users.byId(id)!,
       removeServer: async id => core.users.byId(id)!,
+      renameServer: async id => core.users.byId(id)!,
       active() {},
       used() {},
       lastUse: () => ({ at: null, from: null }),
@@ -208,16 +221,36 @@ export function fakeCore(
       view,
       groups: {
         get: () => undefined,
+        byId: () => undefined,
         all: () => [],
         of: id => groups.get(core.users.byId(id)!.name) ?? [],
+        byHand: () => [],
+        tell: async () => {},
         set: async () => {},
         create: async () => [],
-        add: async name => ({ name, properties: {}, users: [] }),
-        remove: async name => ({ name, properties: {}, users: [] }),
-        setProperties: async (name, properties) => ({ name, properties, users: [] }),
+        add: async name => ({ id: name, name, properties: {}, users: [], told: {} }),
+        remove: async name => ({ id: name, name, properties: {}, users: [], told: {} }),
+        setProperties: async (name, properties) => ({ id: name, name, properties, users: [], told: {} }),
         delete: async () => {},
       },
       flush: async () => {},
+    },
+
+    // Nothing is shared: what is shared has tests with a whole hub.
+    shares: {
+      grantedTo: () => [],
+      of: () => [],
+      with: () => [],
+      get: () => undefined,
+      nameOf: () => undefined,
+      grant: async () => Promise.reject(new HubError('missing', 'There is no such server.')),
+      revoke: async () => undefined,
+      revokeAll: async () => {},
+      codes: () => [],
+      addCode: async () => Promise.reject(new HubError('missing', 'There is no such server.')),
+      findCode: () => undefined,
+      accept: async () => Promise.reject(new HubError('missing', 'There is no such invitation.')),
+      revokeCodes: async () => 0,
     },
 
     roles: {
@@ -258,6 +291,8 @@ export function fakeCore(
       caller: (owner, record) =>
         caller(owner, record && bearers.get(record.hash)?.scopes ? new Set(bearers.get(record.hash)!.scopes) : scopesOf(owner)),
     },
+
+    authStates: { kept: false, seal: () => null, open: () => undefined, isOld: () => false },
 
     sessions: {
       find(c) {
@@ -303,6 +338,9 @@ export function fakeCore(
         if (found && credentials.password === 'right') return { ok: true, user: found }
         return { ok: false, reason: 'wrong', message: 'The user name or the password is wrong.' }
       },
+      signIn: (_c, method, credentials, address) => core.logins.password(method, credentials, address),
+      answer: async () => ({ ok: false, reason: 'denied', message: 'Nothing was asked.' }),
+      attempt: (_name, _address, check) => check(),
       async begin(_c, method, callback, next) {
         calls.push(['begin', method, callback.href, next])
         return new URL('https://provider.example/authorize?state=abc')
@@ -311,7 +349,14 @@ export function fakeCore(
         calls.push(['finish', method, callback.href])
         return answers.finish ?? { ok: false, reason: 'denied', message: 'The provider did not say who you are.', next: '/' }
       },
+      async identify(_c, method, address) {
+        calls.push(['identify', method, address])
+        return answers.finish ?? { ok: false, reason: 'denied', message: 'Nobody says who you are.' }
+      },
+      contradicts: async () => false,
       refresh: async () => answers.known,
+      leave: async () => undefined,
+      recheck: async () => answers.known,
     },
 
     oauth: {
@@ -326,6 +371,11 @@ export function fakeCore(
     servers: {
       get: (owner, name) => servers.get(owner.name)?.get(name),
       of: owner => [...(servers.get(owner.name)?.values() ?? [])],
+      repairRoutes: async () => {},
+      async rename() {
+        throw new Error('no page renames servers')
+      },
+      begun: owner => core.servers.of(owner),
       *active() {
         for (const some of servers.values()) for (const server of some.values()) if (server.state !== 'stopped') yield server
       },

@@ -9,9 +9,13 @@ import { silent } from '../core/log.ts'
 const meet = { socket: '/s', routeApi: { at: { socket: '/r' }, token: 't' } }
 
 /** Hubs that do as `behave` says, and a story of what happened to them. */
-function family(t: TestContext, behave: (number: number, what: Request['do']) => void | Promise<void> = () => {}) {
+function family(
+  t: TestContext,
+  behave: (number: number, what: Request['do']) => void | Promise<void> = () => {},
+  leaves = false,
+) {
   const story: string[] = []
-  const children: { die(how: string): void }[] = []
+  const children: { die(how: string): void; leave(how: { proxy: boolean }): void }[] = []
   const fork = (): HubChild => {
     const number = children.length + 1
     let die: (how: string) => void = () => {}
@@ -19,10 +23,15 @@ function family(t: TestContext, behave: (number: number, what: Request['do']) =>
       die = resolve
     })
     void ended.then(how => story.push(`${number} ends: ${how}`))
-    children.push({ die })
+    let leave: (how: { proxy: boolean }) => void = () => {}
+    const leaves = new Promise<{ proxy: boolean }>(resolve => {
+      leave = resolve
+    })
+    children.push({ die, leave })
     story.push(`${number} is born`)
     return {
       ended,
+      leaves,
       async ask(request) {
         const of = request.do === 'check' && request.config !== undefined ? ` ${request.config}` : ''
         story.push(`${number} ${request.do}${of}`)
@@ -37,7 +46,14 @@ function family(t: TestContext, behave: (number: number, what: Request['do']) =>
       kill: () => die('SIGKILL'),
     }
   }
-  const options: SupervisorOptions = { fork, meet, grace: 1000, log: silent }
+  const options: SupervisorOptions = {
+    fork,
+    meet,
+    end: () => void story.push('the front is to end'),
+    grace: 1000,
+    leaves,
+    log: silent,
+  }
   const supervisor = superviseHub(options)
   t.after(() => supervisor.close())
   return { supervisor, story, children }
@@ -46,6 +62,18 @@ function family(t: TestContext, behave: (number: number, what: Request['do']) =>
 async function until(story: string[], line: string): Promise<void> {
   while (!story.includes(line)) await sleep(10)
 }
+
+test('a hub that is ended for good is told so first, where the config has it stop servers; one that is replaced is not', async t => {
+  for (const leaves of [true, false]) {
+    const { supervisor, story } = family(t, undefined, leaves)
+    await supervisor.prepare()
+    await supervisor.start()
+    await supervisor.restart()
+    assert.ok(!story.includes('1 leave'))
+    await supervisor.close()
+    assert.equal(story.includes('2 leave'), leaves)
+  }
+})
 
 test('a hub is checked before it is started, and ended in good order', async t => {
   const { supervisor, story } = family(t)
@@ -145,6 +173,20 @@ test('what dies while everything is ended is not started again', async t => {
   await supervisor.close()
   assert.deepEqual(story.slice(3), ['1 ends: SIGKILL'])
   await assert.rejects(supervisor.restart(), { code: 'busy', message: 'The hub is being ended.' })
+})
+
+test('a hub that was asked to end over its API is not started again; its front goes on, or ends with it', async t => {
+  const { supervisor, story, children } = family(t)
+  await supervisor.prepare()
+  await supervisor.start()
+  children[0]?.leave({ proxy: false })
+  await until(story, '1 ends: exit code 0')
+  await assert.rejects(supervisor.command('p', 'v', []), { code: 'unavailable' })
+  await supervisor.restart()
+  assert.deepEqual(story.slice(3), ['1 ends: exit code 0', '2 is born', '2 check', '2 start'])
+  children[1]?.leave({ proxy: true })
+  await until(story, 'the front is to end')
+  assert.equal(story.at(-1), 'the front is to end')
 })
 
 test('a hub that had to be killed has not ended well', async t => {

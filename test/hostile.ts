@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
-import type { TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type RunningHub, startHub } from './running-hub.ts'
+import { type RunningHub, startHub, type Test } from './running-hub.ts'
 import { type Visitor, visitor } from './visitor.ts'
 
 /** What everybody signs in with. */
@@ -12,7 +11,7 @@ export const password = 'the shared password of all'
  * A notebook of somebody who means harm. Below its own path: `env` tells what it was given, `seen` what a request looked like when it
  * arrived, `say?headers=[name, value, …]` answers with these headers, also an upgrade; everything else says whose it is.
  */
-const notebook = `
+export const notebook = `
 const { createServer } = require('node:http')
 const { JUPYTERHUB_SERVICE_URL, JUPYTERHUB_SERVICE_PREFIX, JUPYTERHUB_USER } = process.env
 const { hostname, port } = new URL(JUPYTERHUB_SERVICE_URL)
@@ -43,8 +42,8 @@ server.listen(Number(port), hostname)
 
 export const command = [process.execPath, '-e', notebook]
 
-/** A hub whose notebooks all are such; `more` are further keys of its config. */
-export const config = (more = '') => `
+/** A hub whose notebooks all are such; `more` are further keys of its config, `slow` is how long a POST waits for a start. */
+export const config = (more = '', slow = '5s') => `
 import { defineConfig } from 'swarmhub'
 import { dummy, httpProxy, process } from 'swarmhub/plugins'
 export default defineConfig({
@@ -53,7 +52,7 @@ export default defineConfig({
   spawner: process({ command: ${JSON.stringify(command)}, grace: '1s' }),
   proxy: httpProxy({ port: $PORT, host: '127.0.0.1' }),
   hub: { port: $HUB_PORT },
-  timeouts: { grace: '5s', poll: '1s', slow: '5s' },
+  timeouts: { grace: '5s', poll: '1s', slow: '${slow}' },
   ${more}
 })
 `
@@ -77,7 +76,7 @@ export interface Attacked extends RunningHub {
 // biome-ignore lint/suspicious/noExplicitAny: tests read it with what they expect in mind, and fail where it is not there
 type Json = any
 
-export async function attackedHub(t: TestContext, text = config(), env: Record<string, string> = {}): Promise<Attacked> {
+export async function attackedHub(t: Test, text = config(), env: Record<string, string> = {}): Promise<Attacked> {
   const hub = await startHub(t, text, env)
   await hub.printed(/swarmhub is at/)
   const { origin, child } = hub

@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { readFile, rename, stat, writeFile } from 'node:fs/promises'
 import { Agent, createServer, type IncomingMessage, request } from 'node:http'
 import { request as tlsRequest } from 'node:https'
-import { connect, type Socket } from 'node:net'
+import { type AddressInfo, connect, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { type TestContext, test } from 'node:test'
@@ -660,4 +660,48 @@ test('a 5xx of the route API is tried again', async t => {
   proxy.connect({ at: { host: '127.0.0.1', port }, token })
   await proxy.remove('/user/alice/', context())
   assert.equal(asked, 3)
+})
+
+test('headers of an answer may be as large as those of a request', async t => {
+  const { route, port } = await startFront(t)
+  const large = 'x'.repeat(40_000)
+  const server = createServer((_, res) => res.setHeader('X-Large', large).end('whole'))
+  server.on('upgrade', (_, socket) => socket.end(`HTTP/1.1 403 No\r\nX-Large: ${large}\r\nContent-Length: 0\r\n\r\n`))
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  t.after(() => server.close())
+  await route('/user/large/', `http://127.0.0.1:${(server.address() as AddressInfo).port}`)
+  const handshake = { Connection: 'Upgrade', Upgrade: 'websocket', 'Sec-WebSocket-Version': '13', 'Sec-WebSocket-Key': 'x' }
+  for (const [method, headers, status] of [
+    ['GET', {}, 200],
+    ['POST', {}, 200],
+    ['GET', handshake, 403],
+  ] as const) {
+    const sent = request({ host: '127.0.0.1', port, method, path: '/user/large/x', headers, maxHeaderSize: 65_536 }).end()
+    const [answer] = (await once(sent, 'response')) as [IncomingMessage]
+    assert.equal(answer.statusCode, status)
+    assert.equal(answer.headers['x-large'], large)
+    answer.resume()
+  }
+})
+
+test('one address has so many connections and no more; one that is closed makes room; trusted proxies are not counted', async t => {
+  const come = async (port: number) => {
+    const socket = connect({ host: '127.0.0.1', port }).on('error', () => {})
+    t.after(() => socket.destroy())
+    await once(socket, 'connect')
+    socket.write('GET /_chp_healthz HTTP/1.1\r\nHost: x\r\n\r\n')
+    const answered = await Promise.race([once(socket, 'data').then(() => true), once(socket, 'close').then(() => false)])
+    return { socket, answered }
+  }
+  const { port } = await startFront(t, { options: { connections: 2 } })
+  const [first, second] = [await come(port), await come(port)]
+  assert.ok(first.answered && second.answered)
+  assert.equal((await come(port)).answered, false)
+  first.socket.destroy()
+  await once(first.socket, 'close')
+  let again = await come(port)
+  for (let n = 0; n < 50 && !again.answered; n++) again = await come(port)
+  assert.ok(again.answered)
+  const behind = await startFront(t, { options: { connections: 2, trustedProxies: ['127.0.0.1'] } })
+  for (let n = 0; n < 5; n++) assert.ok((await come(behind.port)).answered)
 })

@@ -45,7 +45,7 @@ async function hubOf(t: TestContext, plugins: Plugin[], folder?: string, log: Lo
     warnings: [],
     bundle: undefined as never,
   }
-  const hub = createHub(loaded, { log, socket, routeApi: { at: { socket: '/nowhere' }, token: '' } })
+  const hub = createHub(loaded, { log, socket, routeApi: { at: { socket: '/nowhere' }, token: '' }, end() {} })
   t.after(() => hub.close())
   return { ...hub, dataFolder, socket }
 }

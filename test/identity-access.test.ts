@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { checkAccess, createAccess, describeAccess } from '../core/identity/access.ts'
-import { networkOf } from '../core/identity/login-throttle.ts'
+import { networkOf } from '../core/identity/network.ts'
 import { createThrottle } from '../core/identity/throttle.ts'
 
-const none = { everyone: false, users: [], groups: [], admins: [], adminGroups: [], blocked: [] }
+const none = { everyone: false, existing: false, users: [], groups: [], admins: [], adminGroups: [], blocked: [] }
 const rules = (some: Partial<Record<keyof typeof none, string[] | boolean>>) => ({ ...none, ...some }) as typeof none
 
 test('nobody enters without a rule that says so', () => {

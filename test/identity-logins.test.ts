@@ -379,7 +379,7 @@ test('an authenticator is asked again in good time: what it says now holds, null
     await pause()
     assert.equal(await logins.refresh(alice(), 'one'), false, JSON.stringify(gone))
     assert.equal(alice().sessions.length, 0)
-    await users.groups.set(alice().id, ['class'])
+    await users.groups.tell(alice().id, ['class'], 'one')
     await signIn()
   }
   const bob = await users.create('bob')

@@ -127,3 +127,24 @@ test('whom the config does not let in any more has no tokens; an account that ne
   assert.deepEqual(await found({ users: ['alice'] }), ['alice', 'program'])
   assert.deepEqual(await found({}), [undefined, 'program'])
 })
+
+test('a group that is deleted takes its scopes out of all tokens: another one of that name gives them nothing', async t => {
+  const { users, tokens, folder } = await identityHub(t)
+  const ada = await users.create('ada', { admin: true })
+  const bob = await users.create('bob')
+  await users.groups.create(['physics', 'physics2'], [bob.id])
+  const scopes = ['read:users!group=physics', 'list:users!group=physics2', 'read:hub']
+  const { secret } = await tokens.create(ada.id, { kind: 'api', scopes })
+  const may = ({ tokens, users }: Pick<typeof hub, 'tokens' | 'users'>) => {
+    const { record } = tokens.find(secret)!
+    const caller = tokens.caller(users.get('ada')!, record)
+    return ['read:users', 'list:users'].map(scope => caller.allows(scope, { user: 'bob' }))
+  }
+  const hub = { users, tokens }
+  assert.deepEqual(may(hub), [true, true])
+  await users.groups.delete('physics')
+  await users.groups.create(['physics'], [bob.id])
+  assert.deepEqual(may(hub), [false, true])
+  assert.deepEqual(may(await identityHub(t, { folder })), [false, true])
+  await assert.rejects(users.groups.delete('nothing'), { code: 'missing' })
+})

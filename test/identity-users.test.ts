@@ -156,6 +156,59 @@ test('a clock that was wrong for a while leaves no activity in the future, and n
   assert.ok(Date.parse(users.get('alice')!.lastActivity!) <= Date.now())
 })
 
+test('groups: what an authenticator tells comes and goes, what was given by hand stays, and each says whose it is', async t => {
+  const { users, folder } = await identityHub(t)
+  const { groups } = users
+  const { id } = await users.create('alice')
+  await groups.create(['staff', 'both'], [id])
+  await groups.tell(id, ['lab', 'both', '__proto__'], 'ldap')
+  const of = () => [...groups.of(id)].sort()
+  const toldOf = (name: string) => groups.get(name)?.told[id]
+  assert.deepEqual(of(), ['__proto__', 'both', 'lab', 'staff'])
+  assert.deepEqual(groups.byHand(id), ['staff', 'both'])
+  assert.equal(toldOf('lab'), 'ldap')
+  assert.equal(toldOf('both'), undefined)
+
+  await groups.tell(id, ['lab'], 'ldap')
+  assert.deepEqual(of(), ['both', 'lab', 'staff'])
+  await groups.add('lab', [id])
+  await groups.tell(id, ['both'], 'ldap')
+  assert.deepEqual(of(), ['both', 'lab', 'staff'], 'given by hand after it was told')
+  await groups.remove('both', [id])
+  assert.deepEqual(of(), ['lab', 'staff'])
+  await groups.tell(id, ['both'], 'ldap')
+  assert.equal(toldOf('both'), 'ldap', 'the directory still says so')
+  await groups.tell(id, ['both'], 'other')
+  assert.equal(toldOf('both'), 'other')
+  const later = (await identityHub(t, { folder })).users
+  assert.deepEqual(later.groups.byHand(id), ['staff', 'lab'])
+  await later.groups.tell(id, [], 'other')
+  assert.deepEqual(later.groups.of(id), ['staff', 'lab'])
+  await later.groups.tell(id, ['both'], 'other')
+  await later.remove(id)
+  assert.deepEqual([...later.groups.all()].flatMap(({ users, told }) => [users, Object.keys(told)]).flat(), [])
+  await assert.rejects(later.groups.tell(id, ['a\nb'], 'ldap'), { code: 'invalid' })
+})
+
+test('who gets the name of a deleted user does not get their slug, unless an admin says that they are the same', async t => {
+  const { users, folder } = await identityHub(t)
+  const first = await users.create('alice')
+  await users.remove(first.id)
+  const second = await users.create('alice')
+  assert.notEqual(second.slug, first.slug)
+  await users.remove(second.id)
+  const later = await identityHub(t, { folder })
+  const third = await later.users.create('alice')
+  assert.equal(new Set([first, second, third].map(({ slug }) => slug)).size, 3, 'also after a restart')
+  await later.users.remove(third.id)
+  assert.equal((await later.users.create('alice', { inherit: true })).slug, third.slug, 'the last one of that name')
+  assert.equal((await later.users.create('bob', { inherit: true })).slug, 'bob', 'nobody was called so')
+  assert.deepEqual(
+    later.store.hub.data.deleted.map(({ slug }) => slug),
+    [first.slug, second.slug],
+  )
+})
+
 test('a token’s last use is known at once with its address, and after a restart', async t => {
   const { users, tokens, folder } = await identityHub(t)
   const { id } = await users.create('alice')

@@ -14,6 +14,9 @@ const packages: Record<string, string[]> = {
   ldapts: ['plugins/ldap'],
   '@octokit/oauth-app': ['plugins/github'],
   'openid-client': ['plugins/oidc'],
+  jose: ['plugins/oidc'],
+  otpauth: ['plugins/local'],
+  uqr: ['plugins/local'],
 }
 
 /** Every file that these entry points lead to, with what it imports. */

@@ -24,6 +24,7 @@ async function open(t: TestContext, given: { people?: User[]; hub?: Parameters<t
   app.use(async (c, next) => {
     if (caller) c.set('caller', caller)
     c.set('xsrf', '"token"')
+    c.set('address', '192.0.2.1')
     c.set('page', async (title, content, status = 200) => {
       return new Response(`<title>${title}</title>${await content}`, { status, headers: { 'Content-Type': 'text/html' } })
     })
@@ -42,7 +43,11 @@ async function open(t: TestContext, given: { people?: User[]; hub?: Parameters<t
     run,
     setupLink: () => path(said.at(-1) ?? ''),
     linkIn: (output: unknown) => path(String(output)),
-    check: (username: string, password: string) => plugin.authenticator.check({ username, password }, ctx()),
+    async check(username: string, password: string) {
+      const said = await plugin.authenticator.check({ username, password }, ctx())
+      assert.ok(!said || 'name' in said, 'nothing more is asked')
+      return said
+    },
     get: async (address: string) => app.request(address),
     post: async (address: string, form: Record<string, string>) =>
       app.request(address, { method: 'POST', body: new URLSearchParams(form) }),
@@ -194,6 +199,7 @@ test('local: a password kept at an older cost is hashed anew when its owner sign
   await older.setup(hub)
   const link = String(await older.commands.add.run(['alice'])).match(/link\?code=\S+/)![0]
   const app = new Hono<HubEnv>().use(async (c, next) => {
+    c.set('address', '192.0.2.1')
     c.set('page', async (title, _content, status) => new Response(title, { status: status ?? 200 }))
     await next()
   })
@@ -202,11 +208,11 @@ test('local: a password kept at an older cost is hashed anew when its owner sign
 
   const newer = createPasswords({ n: 2 ** 5, r: 8, p: 1 })
   let renewed = 0
-  const keep: typeof newer.keep = (password, name) => {
+  const renew: typeof newer.renew = (password, asking) => {
     renewed++
-    return newer.keep(password, name)
+    return newer.renew(password, asking)
   }
-  const now = local({}, { ...newer, keep })
+  const now = local({}, { ...newer, renew })
   await now.setup(hub)
   for (const _ of [1, 2, 3]) assert.ok(await now.authenticator.check({ username: 'alice', password: good }, ctx()))
   assert.equal(await now.authenticator.check({ username: 'alice', password: 'another one' }, ctx()), null)

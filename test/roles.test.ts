@@ -109,7 +109,7 @@ test('config roles: whoever is renamed keeps the role, and the next of that name
   const second = await identityHub(t, { ...given, folder: first.folder })
   await second.settle()
   check(second, 'after a restart')
-  assert.equal(second.lines.filter(line => line.includes('a role in the config names')).length, 3)
+  assert.equal(second.lines.filter(line => line.includes('the config names a user')).length, 3)
 
   // Out of the config for one start, the name means whoever has it next time.
   await (await identityHub(t, { folder: first.folder })).settle()
@@ -218,8 +218,43 @@ test('config roles: what is wrong is told with its place', async t => {
     await refusal(t, `export default defineConfig({ ...rest, roles: [{ name: 'ops', scope: [] }] })`),
     /did you mean "scopes"/,
   )
-  const { settings } = await load(t, `export default defineConfig({ ...rest, roles: [{ name: 'ops', services: ['culler'] }] })`)
+  const services = `services: [{ name: 'culler', token: 'a-token-of-some-length' }]`
+  const withRole = (name: string, more = '') =>
+    `export default defineConfig({ ...rest, ${more} roles: [{ name: 'ops', services: ['${name}'] }] })`
+  const { settings } = await load(t, withRole('culler', `${services},`))
   assert.deepEqual(settings.roles[0]?.services, ['culler'])
+  const message = /:3:\d+ roles\[0\]\.services\[0\]: there is no service "cullr" in services, did you mean "culler"\?$/
+  assert.match(await refusal(t, withRole('cullr', `${services},`)), message)
+  assert.match(
+    await refusal(t, withRole('grades', `${services},`)),
+    /there is no service "grades" in services; there are: culler$/,
+  )
+  assert.match(await refusal(t, withRole('grades')), /there is no service "grades" in services$/)
+})
+
+test('config admins: a listed name is taken before anybody else can take it, and stays with who has it', async t => {
+  const given = { access: { everyone: true, admins: ['Wako'] } }
+  const first = await identityHub(t, given)
+  await first.settle()
+  const wako = first.users.get('wako')!
+  assert.equal(wako.admin, true)
+  await assert.rejects(first.users.create('wako'), { code: 'conflict' })
+  assert.ok((await first.logins.password('passwords', { username: 'wako', password: 'right' }, '192.0.2.1')).ok)
+  assert.equal(first.users.get('wako')?.id, wako.id)
+
+  // Whoever makes an account of that name after it was deleted or renamed gets no rights by it.
+  await first.users.rename(wako.id, 'wako the first')
+  await first.users.create('wako')
+  const second = await identityHub(t, { ...given, folder: first.folder })
+  await second.settle()
+  await second.logins.password('passwords', { username: 'wako', password: 'right' }, '192.0.2.1')
+  assert.deepEqual(
+    [...second.users.all()].map(({ name, admin }) => [name, admin]),
+    [
+      ['wako the first', true],
+      ['wako', false],
+    ],
+  )
 })
 
 test('config roles: what the config says otherwise than at the last start is in the audit trail, once', async t => {

@@ -4,7 +4,6 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promis
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 /**
@@ -21,6 +20,12 @@ export async function freePort(): Promise<number> {
     await new Promise(resolve => server.close(resolve))
     if (isFree) return port
   }
+}
+
+/** For whom something runs: a test, or all tests of a file together. */
+export interface Test {
+  name: string
+  after(end: () => unknown): void
 }
 
 /** The built program, as a user of the package has it. */
@@ -45,15 +50,22 @@ export interface RunningHub {
 
 /**
  * `swarmhub start` in a folder of its own, which is removed with it at the end of the test. `config` is the text of
- * hub.config.ts; `$PORT` and `$HUB_PORT` in it are free ports. The log is kept among the artefacts.
+ * hub.config.ts; `$PORT` and `$HUB_PORT` in it are free ports. `prepare` puts into the folder what is there before. The log is
+ * kept among the artefacts.
  */
-export async function startHub(t: TestContext, config: string, env: Record<string, string> = {}): Promise<RunningHub> {
+export async function startHub(
+  t: Test,
+  config: string,
+  env: Record<string, string> = {},
+  prepare: (folder: string) => Promise<void> = async () => {},
+): Promise<RunningHub> {
   const folder = await mkdtemp(join(tmpdir(), 'hub-'))
   const [port, hubPort] = [await freePort(), await freePort()]
   await writeFile(
     join(folder, 'hub.config.ts'),
     config.replaceAll('$PORT', String(port)).replaceAll('$HUB_PORT', String(hubPort)),
   )
+  await prepare(folder)
   await mkdir('artefacts', { recursive: true })
   const kept = createWriteStream(join('artefacts', `${t.name.replace(/\W+/g, '-').slice(0, 60)}.log`))
   const options = { cwd: folder, env: { ...process.env, NODE_ENV: 'production', ...env } }

@@ -15,13 +15,31 @@ import { createRoutes } from '../core/servers/routes.ts'
 import { keepRunning } from '../core/services/child.ts'
 import { serviceEnvironment } from '../core/services/environment.ts'
 import { createProbe } from '../core/services/probe.ts'
+import { runServices } from '../core/services/run.ts'
 import { createServices } from '../core/services/services.ts'
 import { apiHub } from './api-hub.ts'
-import { browse, fakeCore, usualRoles } from './fake-core.ts'
+import { browse, fakeCore, noRecords, usualRoles } from './fake-core.ts'
 import { identityHub } from './identity-hub.ts'
 import { load, refusal } from './written-config.ts'
 
 const secret = 'a-token-of-some-length'
+
+test('a service runs as the system user that the config says, and knows it', { skip: process.getuid?.() !== 0 }, async t => {
+  const services = servicesOf([
+    { name: 'own', user: 'nobody', command: ['sh', '-c', 'echo "I am $(id -un) $USER $JUPYTERHUB_USER"; sleep 60'] },
+  ])
+  const lines: string[] = []
+  const log = createLog({ format: 'json', write: line => void lines.push(line) })
+  const close = runServices(services, { base: '/', address: 'http://127.0.0.1:1', url: undefined }, log)
+  t.after(close)
+  for (let i = 0; i < 500 && !lines.some(line => line.includes('I am')); i++) await sleep(10)
+  assert.match(lines.join(''), /I am nobody nobody nobody/)
+  const unknown = servicesOf([{ name: 'own', user: 'no-such-user', command: ['true'] }])
+  assert.throws(
+    () => runServices(unknown, { base: '/', address: 'http://127.0.0.1:1', url: undefined }, silent),
+    /There is no user no-such-user/,
+  )
+})
 
 /** Services as the config's check leaves them. */
 function settingsOf(services: object[]) {
@@ -30,7 +48,7 @@ function settingsOf(services: object[]) {
 }
 
 const servicesOf = (services: object[], base = '/') =>
-  createServices({ settings: settingsOf(services), base, groupsOf: () => [], roles: usualRoles })
+  createServices({ settings: settingsOf(services), base, groupsOf: () => [], roles: usualRoles, records: noRecords })
 
 // Config
 
@@ -161,8 +179,7 @@ test('api: GET services and GET services/S, as everybody who may and may not', a
   ]
   for (const [who, path, status] of rows) assert.equal((await as(who, 'GET', path)).status, status, `${who} ${path}`)
   // Those of the config are nobody's to change.
-  for (const method of ['POST', 'DELETE', 'PUT'])
-    assert.equal((await as('admin', method, '/services/grades')).status, 405, method)
+  for (const method of ['DELETE', 'PUT']) assert.equal((await as('admin', method, '/services/grades')).status, 405, method)
 })
 
 test('api: the model of a service has what the scopes say, and the list is by name', async t => {
@@ -197,6 +214,8 @@ test('api: a service asks by its token, and may what its scopes say', async t =>
     kind: 'service',
     name: 'grades',
     admin: false,
+    token_id: null,
+    session_id: null,
     scopes: ['read:services:name!service=grades'],
   })
   const { json: culler } = await as('culler', 'GET', '/user')
@@ -394,7 +413,7 @@ test('routes of services are set and kept by the repair; those of a service that
       list: async () => [...table.values()].map(route => ({ ...route, active: new Date() })),
     },
   }
-  const { routes: wanted } = servicesOf(
+  const wanted = servicesOf(
     [
       { name: 'grades', url: 'http://127.0.0.1:9000' },
       { name: 'script', command: ['x'] },

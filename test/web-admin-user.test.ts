@@ -46,10 +46,10 @@ test('user page: account, groups with their source, roles with theirs, rights, s
     services: [{ name: 'grades', url: 'http://127.0.0.1:9', access: { groups: ['tutors'] } }],
   })
   const { core, root, user } = hub
-  await core.users.groups.set(user('alice').id, ['tutors', 'here'])
+  await core.users.groups.set(user('alice').id, ['here'])
+  await core.users.groups.tell(user('alice').id, ['tutors'], 'dummy')
   await core.users.update(user('alice').id, draft => {
     draft.identity = { authenticator: 'dummy', id: null }
-    draft.toldGroups = ['tutors']
   })
   const { record } = await core.tokens.create(user('alice').id, { kind: 'api', note: 'at night', scopes: ['servers!user'] })
   core.users.used(user('alice').id, { token: record.id }, new Date(), '192.0.2.9')
@@ -242,7 +242,6 @@ test('roles page: every role with its rights and who has it by which way; only f
     access: { everyone: true, admins: ['chief'] },
     services: [{ name: 'culler', token: 'x'.repeat(20), admin: true }],
   })
-  await core.users.create('chief')
   await core.users.groups.add('tutors', [user('bob').id])
   assert.equal((await alice.get('admin/roles')).status, 403)
   assert.equal((await (await browse('part')).get('admin/roles')).status, 403)
@@ -341,7 +340,7 @@ test('the sections of the administration are on each of its pages, each for who 
   const { root, browse } = await adminHub(t, {
     roles: [{ name: 'tutor', scopes: ['admin-ui', 'list:users!group=class', 'list:groups'], users: ['tutor'] }],
   })
-  const paths = ['admin', 'admin/groups', 'admin/services', 'admin/storage', 'admin/roles', 'admin/audit']
+  const paths = ['admin', 'admin/groups', 'admin/shares', 'admin/services', 'admin/storage', 'admin/roles', 'admin/audit']
   const links = (text: string) =>
     [...(/aria-label="Administration">(.*?)<\/nav>/s.exec(text)?.[1] ?? '').matchAll(/href="\/hub\/([^"]+)"/g)].map(
       ([, at]) => at,

@@ -158,3 +158,13 @@ test('web groups: a page gives by a membership no more than its visitor has', as
   assert.equal((await root.post('groups/wheel/add', { names: 'clerk' })).status, 303)
   assert.equal((await clerk.post('groups', { name: 'mine', names: 'clerk' })).status, 303)
 })
+
+test('web groups: each member is shown with who put them there', async t => {
+  const { root, groups, core } = await groupsHub(t)
+  const idOf = (name: string) => core.users.get(name)!.id
+  await groups.create(['class'], [idOf('alice')])
+  await groups.tell(idOf('bob'), ['class'], 'ldap')
+  const { text } = await root.get('groups/class')
+  assert.match(text, /alice<\/th><td data-label="Source">by hand</)
+  assert.match(text, /bob<\/th><td data-label="Source">ldap</)
+})

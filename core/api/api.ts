@@ -1,8 +1,8 @@
 import { Hono } from 'hono'
-import { bodyLimit } from 'hono/body-limit'
 import { HTTPException } from 'hono/http-exception'
 import { routePath } from 'hono/route'
 import type { ContentfulStatusCode } from 'hono/utils/http-status'
+import { limitBody } from '../body-limit.ts'
 import type { Core } from '../core.ts'
 import { HubError, isHubError } from '../errors.ts'
 import { demand } from '../rights.ts'
@@ -17,11 +17,34 @@ import { readHealth, readInfo, readMetrics, readVersion } from './hub.ts'
 import { exchangeCode } from './oauth.ts'
 import { openApi, type Routes } from './openapi.ts'
 import { followStart } from './progress.ts'
+import { changeProxy, checkRoutes, listRoutes } from './proxy.ts'
 import { addServer, changeServer, readServer, startServer, stopServer } from './servers.ts'
-import { listServices, readService } from './services.ts'
-import { addToken, introspect, listTokens, readToken, removeToken } from './tokens.ts'
-import { addUser, addUsers, changeUser, listUsers, readSelf, readUser, removeUser } from './users.ts'
+import { addService, listServices, readService, removeService } from './services.ts'
+import {
+  addCode,
+  addShare,
+  leaveGroupShared,
+  leaveShared,
+  listCodes,
+  listGroupShared,
+  listServerCodes,
+  listServerShares,
+  listShared,
+  listShares,
+  narrowShare,
+  readGroupShared,
+  readShared,
+  removeCodes,
+  removeShares,
+} from './shares.ts'
+import { shutDown } from './shutdown.ts'
+import { addToken, introspect, listTokens, noMore, readToken, removeToken } from './tokens.ts'
+import { addUser, addUsers, adminAccess, changeUser, listUsers, readSelf, readUser, removeUser } from './users.ts'
 
+const serverShares = { GET: listServerShares, POST: addShare, PATCH: narrowShare, DELETE: removeShares }
+const serverCodes = { GET: listServerCodes, POST: addCode, DELETE: removeCodes }
+const oneShared = { GET: readShared, DELETE: leaveShared }
+const oneGroupShared = { GET: readGroupShared, DELETE: leaveGroupShared }
 const oneServer = { GET: readServer, POST: startServer, DELETE: stopServer }
 
 /** The REST API: every path, and what its methods do. All under `hub/api`. */
@@ -39,13 +62,14 @@ export const routes: Routes = {
   '/users': { GET: listUsers, POST: addUsers },
   '/users/:user': { GET: readUser, POST: addUser, PATCH: changeUser, DELETE: removeUser },
   '/users/:user/activity': { POST: noteActivity },
+  '/users/:user/admin-access': { POST: adminAccess },
   '/users/:user/tokens': { GET: listTokens, POST: addToken },
   '/users/:user/tokens/:token': { GET: readToken, DELETE: removeToken },
 
   '/users/:user/server': oneServer,
   '/users/:user/server/progress': { GET: followStart },
   // Without a name it is the default server.
-  '/users/:user/servers/': oneServer,
+  '/users/:user/servers/': { ...oneServer, PUT: addServer },
   '/users/:user/servers/:server': { ...oneServer, PUT: addServer, PATCH: changeServer },
   '/users/:user/servers/:server/progress': { GET: followStart },
 
@@ -54,14 +78,28 @@ export const routes: Routes = {
   '/groups/:group/users': { POST: addMembers, DELETE: removeMembers },
   '/groups/:group/properties': { PUT: setProperties },
 
-  // The config alone says which services there are.
   '/services': { GET: listServices },
-  '/services/:service': { GET: readService },
+  '/services/:service': { GET: readService, POST: addService, DELETE: removeService },
+
+  '/proxy': { GET: listRoutes, POST: checkRoutes, PATCH: changeProxy },
+  '/shutdown': { POST: shutDown },
 
   '/oauth2/token': { POST: exchangeCode },
-  '/authorizations/token/:token': { GET: introspect },
+  '/authorizations/token/:token': { GET: introspect, POST: noMore },
 
-  // To come, here and nowhere else: shares, share-codes, proxy, shutdown.
+  // Here, too, the path of the default server ends with a slash.
+  '/shares/:user': { GET: listShares },
+  '/shares/:user/': serverShares,
+  '/shares/:user/:server': serverShares,
+  '/share-codes/:user': { GET: listCodes },
+  '/share-codes/:user/': serverCodes,
+  '/share-codes/:user/:server': serverCodes,
+  '/users/:user/shared': { GET: listShared },
+  '/users/:user/shared/:owner/': oneShared,
+  '/users/:user/shared/:owner/:server': oneShared,
+  '/groups/:group/shared': { GET: listGroupShared },
+  '/groups/:group/shared/:owner/': oneGroupShared,
+  '/groups/:group/shared/:owner/:server': oneGroupShared,
 }
 
 const largestBody = 2 ** 20
@@ -70,7 +108,7 @@ const largestBody = 2 ** 20
 export function createApi(core: Core): Hono<RequestEnv> {
   const app = new Hono<RequestEnv>()
   app.onError(answerError(core))
-  app.use(dress(core), refuseEncoded, bodyLimit({ maxSize: largestBody, onError: tooLarge }))
+  app.use(dress(core), refuseEncoded, limitBody(largestBody, tooLarge))
 
   for (const [path, endpoints] of Object.entries(routes)) app.all(path, dispatch(core, path, new Map(Object.entries(endpoints))))
 
@@ -117,10 +155,15 @@ async function admit(core: Core, c: ApiContext, path: string, access: Endpoint['
   }
   const group = c.req.param('group')
   if (group !== undefined) return demand(caller, access, { group })
+  const service = c.req.param('service')
+  if (service !== undefined) return demand(caller, access, { service })
   const user = c.req.param('user')
-  const server = path.startsWith('/users/:user/server') ? { server: c.req.param('server') ?? '' } : {}
+  const server = ofServer.test(path) ? { server: c.req.param('server') ?? '' } : {}
   demand(caller, access, user === undefined ? undefined : { user, ...server })
 }
+
+/** Paths of one server. */
+const ofServer = /^\/(users\/:user\/server|share(s|-codes)\/:user\/)/
 
 /** What every answer carries, and how long it took. */
 const dress = (core: Core) =>
@@ -140,6 +183,7 @@ const dress = (core: Core) =>
       'X-Content-Type-Options': 'nosniff',
       'X-JupyterHub-Version': jupyterhubVersion,
     }).forEach(missing)
+    for (const [name, value] of Object.entries(core.settings.headers)) c.res.headers.set(name, value)
   }
 
 async function refuseEncoded(c: ApiContext, next: () => Promise<void>): Promise<Response | undefined> {

@@ -13,12 +13,15 @@ const resolution = 30_000
 export async function identify(core: Core, c: ApiContext): Promise<void> {
   const service = serviceOf(core, c)
   if (service) {
+    const caller = core.services.caller(service)
+    core.audit.by(caller)
     c.set('service', service)
-    c.set('caller', core.services.caller(service))
+    c.set('caller', caller)
     return
   }
   const { owner: found, token, session } = tokenOf(core, c) ?? sessionOf(core, c)
   const authenticator = session ? session.authenticator : token?.kind !== 'server' && found.identity?.authenticator
+  if (session && (await core.logins.contradicts(c, found, session.authenticator))) throw unknownCaller()
   if (authenticator && !(await core.logins.refresh(found, authenticator))) throw unknownCaller()
   // The authenticator may just have changed what they are.
   const owner = core.users.byId(found.id)

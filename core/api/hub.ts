@@ -1,4 +1,5 @@
-import { jupyterhubVersion as version } from '../version.ts'
+import type { Plugin } from '../plugin.ts'
+import { hubVersion, jupyterhubVersion as version } from '../version.ts'
 import type { Endpoint } from './endpoint.ts'
 
 /** The first that a notebook asks of the hub, and what any page may ask (contract 3.1). */
@@ -14,13 +15,18 @@ export const readInfo: Endpoint = {
   run: ({ settings }, c) =>
     c.json({
       version,
-      // JupyterHub's clients expect these two; there is no Python here.
-      python: '',
-      sys_executable: '',
-      spawner: { class: settings.spawner.name, version: 'unknown' },
-      authenticator: { class: settings.authenticators.map(({ name }) => name).join(', '), version: 'unknown' },
+      // What the hub runs on: clients show these two, and there is no Python here.
+      python: `Node.js ${process.versions.node}`,
+      sys_executable: process.execPath,
+      spawner: classOf([settings.spawner]),
+      authenticator: classOf(settings.authenticators),
     }),
 }
+
+const classOf = (plugins: readonly Plugin[]) => ({
+  class: plugins.map(({ name }) => name).join(', '),
+  version: plugins.map(plugin => plugin.version ?? hubVersion).join(', '),
+})
 
 export const readMetrics: Endpoint = {
   access: ['read:metrics'],

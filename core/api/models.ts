@@ -1,38 +1,60 @@
+import type { z } from 'zod'
 import type { Core } from '../core.ts'
 import { escapeSegment } from '../names.ts'
-import type { Caller } from '../plugin.ts'
+import type { Caller, Json } from '../plugin.ts'
 import type { Server } from '../servers/server.ts'
 import type { Service } from '../services/services.ts'
 import type { GroupRecord, TokenRecord, UserRecord } from '../store/records.ts'
+import type * as answers from './answers.ts'
 
 /** A moment as JupyterHub writes it: six digits after the point, or none at all. */
+export function stamp<T extends string | null>(iso: T): T
 export function stamp(iso: string | null): string | null {
-  return iso?.replace(/\.000Z$/, 'Z').replace(/\.(\d{3})Z$/, '.$1000Z') ?? null
+  if (iso === null) return null
+  return iso.endsWith('.000Z') ? `${iso.slice(0, -5)}Z` : `${iso.slice(0, -1)}000Z`
 }
 
 /** What this caller may see of a user; undefined when that is nothing. `stopped`: servers that do not run, too. */
-export function userModel(core: Core, caller: Caller, user: UserRecord, stopped = false): Record<string, unknown> | undefined {
+export function userModel(
+  core: Core,
+  caller: Caller,
+  user: UserRecord,
+  stopped = false,
+): z.output<typeof answers.user> | undefined {
   const may = (scope: string) => caller.allows(scope, { user: user.name })
-  const server = core.servers.get(user, '')
-  const model = {
-    ...(may('read:users:name') && { admin: user.admin, user_info: null }),
-    ...(may('read:roles:users') && { admin: user.admin, roles: core.roles.of(user) }),
-    ...(may('read:users:groups') && { groups: [...core.users.groups.of(user.id)] }),
-    ...(may('read:users:activity') && { last_activity: stamp(core.users.lastActivity(user.id)) }),
-    ...(may('read:users') && {
-      server: server?.ready ? server.path : null,
-      pending: server?.pending ?? null,
-      created: stamp(user.created),
-      roles: core.roles.of(user),
-    }),
-    ...(may('admin:auth_state') && { auth_state: null }),
-    ...serversModel(core, caller, user, stopped),
+  const servers = core.servers.begun(user)
+  const model: z.output<typeof answers.user> = { kind: 'user', name: user.name }
+  const empty = Object.keys(model).length
+  if (may('read:users:name')) Object.assign(model, { admin: user.admin, user_info: null })
+  if (may('read:roles:users')) Object.assign(model, { admin: user.admin, roles: core.roles.of(user) })
+  if (may('read:users:groups')) model.groups = [...core.users.groups.of(user.id)]
+  if (may('read:users:activity')) model.last_activity = stamp(core.users.lastActivity(user.id))
+  if (may('read:users')) {
+    const server = servers.find(({ ref }) => ref.name === '')
+    model.server = server?.ready ? server.path : null
+    model.pending = server?.pending ?? null
+    model.created = stamp(user.created)
+    model.roles = core.roles.of(user)
   }
-  return Object.keys(model).length === 0 ? undefined : { kind: 'user', name: user.name, ...model }
+  if (may('admin:auth_state')) model.auth_state = null
+  const shown = serversModel(core, caller, user, servers, stopped)
+  if (shown) model.servers = shown
+  return Object.keys(model).length === empty ? undefined : model
+}
+
+/** The answer about one user alone also says what their sign-in keeps; a list never does. */
+export function withAuthState<M extends object>(
+  core: Core,
+  caller: Caller,
+  user: UserRecord,
+  model: M,
+): M & { auth_state?: Json } {
+  if (!caller.allows('admin:auth_state', { user: user.name })) return model
+  return { ...model, auth_state: core.authStates.open(user) ?? null }
 }
 
 /** What this caller may see of a group; undefined when that is nothing. */
-export function groupModel(core: Core, caller: Caller, group: GroupRecord): Record<string, unknown> | undefined {
+export function groupModel(core: Core, caller: Caller, group: GroupRecord): z.output<typeof answers.group> | undefined {
   const may = (scope: string) => caller.allows(scope, { group: group.name })
   if (!groupReaders.some(may)) return undefined
   return {
@@ -50,11 +72,13 @@ export function groupModel(core: Core, caller: Caller, group: GroupRecord): Reco
 export const groupReaders = ['read:groups', 'read:groups:name', 'read:roles:groups']
 
 /** Those of a user's servers that the caller may see, by name. */
-function serversModel(core: Core, caller: Caller, user: UserRecord, stopped: boolean) {
-  const visible = core.servers.of(user).filter(({ ref }) => caller.allows('read:servers', { user: user.name, server: ref.name }))
-  if (visible.length === 0 && !caller.allows('read:servers', { user: user.name })) return {}
+function serversModel(core: Core, caller: Caller, user: UserRecord, servers: Server[], stopped: boolean) {
+  const may = (server: string) => caller.allows('read:servers', { user: user.name, server })
+  const visible = servers.filter(({ ref }) => may(ref.name))
+  // Who may read the default server may also know that there is none yet.
+  if (visible.length === 0 && !may('')) return undefined
   const shown = visible.filter(server => isActive(server) || (stopped && exists(server)))
-  return { servers: Object.fromEntries(shown.map(server => [server.ref.name, serverModel(core, caller, server)])) }
+  return Object.fromEntries(shown.map(server => [server.ref.name, serverModel(core, caller, server)]))
 }
 
 export const isActive = (server: Server) => server.ready || server.pending !== null
@@ -62,7 +86,7 @@ export const isActive = (server: Server) => server.ready || server.pending !== n
 /** A default server that nobody has ever started is not listed. */
 const exists = ({ owner, ref }: Server) => owner.servers.some(({ name }) => name === ref.name)
 
-export function serverModel(core: Core, caller: Caller, server: Server): Record<string, unknown> {
+export function serverModel(core: Core, caller: Caller, server: Server): z.output<typeof answers.server> {
   const { record, path, owner } = server
   const { name } = server.ref
   const place = name === '' ? 'server' : `servers/${escapeSegment(name)}`
@@ -87,10 +111,14 @@ export function serverModel(core: Core, caller: Caller, server: Server): Record<
 }
 
 /** What this caller may see of a service; undefined when that is nothing. */
-export function serviceModel(caller: Caller, { name, path, pid, settings }: Service): Record<string, unknown> | undefined {
+export function serviceModel(
+  { roles: known }: Core,
+  caller: Caller,
+  { name, path, pid, settings }: Service,
+): z.output<typeof answers.service> | undefined {
   const may = (scope: string) => caller.allows(scope, { service: name })
   const { admin, url, command, info, display } = settings
-  const roles = admin ? ['admin'] : []
+  const roles = [...new Set([...(admin ? ['admin'] : []), ...known.ofService(name)])]
   const model = {
     ...(may('read:services:name') && { admin }),
     ...(may('read:roles:services') && { admin, roles }),
@@ -99,7 +127,7 @@ export function serviceModel(caller: Caller, { name, path, pid, settings }: Serv
   return Object.keys(model).length === 0 ? undefined : { kind: 'service', name, ...model }
 }
 
-export function tokenModel(core: Core, owner: UserRecord, token: TokenRecord): Record<string, unknown> {
+export function tokenModel(core: Core, owner: UserRecord, token: TokenRecord): z.output<typeof answers.token> {
   return {
     user: owner.name,
     id: `a${token.id}`,

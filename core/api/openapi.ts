@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { jupyterhubVersion } from '../version.ts'
-import { type Described, descriptions } from './descriptions.ts'
+import { failed } from './answers.ts'
+import { type Described, descriptions, type Shaped } from './descriptions.ts'
 import type { Endpoint } from './endpoint.ts'
 
 export type Routes = Readonly<Record<string, Readonly<Record<string, Endpoint>>>>
@@ -10,10 +11,11 @@ export interface Operation extends Json {
   operationId: string
   summary: string
   tags: [string]
+  deprecated?: true
   security: Record<string, readonly string[]>[]
   parameters?: { name: string; in: 'path' | 'query'; required: boolean; schema: object; description?: string }[]
   requestBody?: { required: boolean; content: Record<string, { schema: { $ref: string } }> }
-  responses: Record<string, { description: string }>
+  responses: Record<string, { description: string; content?: { 'application/json': { schema: Json } } }>
 }
 
 export interface OpenApi {
@@ -26,7 +28,7 @@ export interface OpenApi {
 
 /**
  * The REST API as an OpenAPI 3.1 document, made from the table of routes: rights and bodies are the ones that the requests
- * are checked with.
+ * are checked with, answers the ones that the tests hold them against.
  */
 export function openApi(routes: Routes, base: string): OpenApi {
   const schemas: Record<string, Json> = {}
@@ -69,7 +71,7 @@ export function openApi(routes: Routes, base: string): OpenApi {
 
 function operation(path: string, method: string, endpoint: Endpoint, schemas: Record<string, Json>): Operation {
   const operationId = method.toLowerCase() + [...path.matchAll(/\w+\/?$|\w+/g)].map(([word]) => named(word)).join('')
-  const { summary, query, form, answers }: Described = descriptions[`${method} ${path}`] ?? {
+  const { summary, query, form, deprecated, answers }: Described = descriptions[`${method} ${path}`] ?? {
     summary: `${method} ${path}`,
     answers: { 200: 'Done.' },
   }
@@ -84,6 +86,7 @@ function operation(path: string, method: string, endpoint: Endpoint, schemas: Re
     operationId,
     summary,
     tags: [path.split('/')[1] || 'hub'],
+    ...(deprecated && { deprecated }),
     security: securityOf(endpoint.access),
     ...(parameters.length > 0 && { parameters }),
     ...(body && {
@@ -97,7 +100,10 @@ function operation(path: string, method: string, endpoint: Endpoint, schemas: Re
       },
     }),
     responses: Object.fromEntries(
-      Object.entries({ ...answers, ...invalid, ...denied, ...hidden }).map(([status, description]) => [status, { description }]),
+      Object.entries({ ...invalid, ...denied, ...hidden, ...answers }).map(([status, answer]) => [
+        status,
+        responseOf(Number(status) < 400 || typeof answer !== 'string' ? answer : { says: answer, body: failed }, schemas),
+      ]),
     ),
   }
 }
@@ -109,6 +115,19 @@ const named = (word: string) => `${word[0]!.toUpperCase()}${word.slice(1).replac
 export function schemaOf(schema: z.ZodType, place: string): Json {
   const { $schema, ...made } = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as Json
   return JSON.parse(JSON.stringify(made).replaceAll('"#/$defs/', `"${place}/$defs/`))
+}
+
+function responseOf(answer: string | Shaped, schemas: Record<string, Json>): Operation['responses'][string] {
+  if (typeof answer === 'string') return { description: answer }
+  return { description: answer.says, content: { 'application/json': { schema: answerSchema(answer.body, schemas) } } }
+}
+
+/** What comes out. The models in it, those with an id, go to the others. */
+function answerSchema(body: z.ZodType, schemas: Record<string, Json>): Json {
+  const made = JSON.stringify(z.toJSONSchema(body, { unrepresentable: 'any' })).replaceAll('"#/$defs/', '"#/components/schemas/')
+  const { $schema, $defs, ...schema } = JSON.parse(made) as Json & { $defs?: Record<string, Json> }
+  Object.assign(schemas, $defs)
+  return schema
 }
 
 function securityOf(access: Endpoint['access']): Operation['security'] {

@@ -3,24 +3,59 @@ import { HubError } from '../errors.ts'
 import type { ApiContext } from './endpoint.ts'
 
 const mediaType = 'application/jupyterhub-pagination+json'
-const usual = 50
-const most = 200
+
+/** Not of JupyterHub's: everything at once, one JSON text a line, sent as fast as the client reads. */
+const streamType = 'application/x-ndjson'
+/** Items that are made without a break for others. */
+const atOnce = 200
 
 /**
  * One page of a list, as the request's `offset` and `limit` ask for it: with the way to the next one when `Accept` names
- * JupyterHub's type for that, else the plain list.
+ * JupyterHub's type for that, or `always`; else the plain list. Or all from `offset` on, when it names `application/x-ndjson`.
  */
-export function paged<T>(core: Core, c: ApiContext, all: readonly T[], model: (item: T) => unknown): Response {
-  const accepted = (c.req.header('accept') ?? '').split(',').map(item => item.trim())
-  const asked = accepted.includes(mediaType)
+export function paged<T>(core: Core, c: ApiContext, all: readonly T[], model: (item: T) => unknown, always = false): Response {
+  if (!accepts(c, streamType)) return page(core, c, all, items => items.map(model), always)
   const offset = whole(c, 'offset') ?? 0
-  const limit = Math.min(Math.max(whole(c, 'limit') ?? (asked ? usual : most), 1), most)
-  const items = all.slice(offset, offset + limit).map(model)
-  if (!asked) return c.json(items)
+  return streamed(c, all.slice(offset, offset + (whole(c, 'limit') ?? all.length)), model)
+}
+
+/** A page as `paged` gives it, for what JupyterHub lists by name. */
+export const pagedByKey = <T>(core: Core, c: ApiContext, all: readonly T[], model: (item: T) => [string, unknown]): Response =>
+  page(core, c, all, items => Object.fromEntries(items.map(model)), false)
+
+function page<T>(
+  core: Core,
+  c: ApiContext,
+  all: readonly T[],
+  models: (items: readonly T[]) => object,
+  always: boolean,
+): Response {
+  const { pageSize, maxPageSize } = core.settings.api
+  const asked = accepts(c, mediaType)
+  const offset = whole(c, 'offset') ?? 0
+  const limit = Math.min(Math.max(whole(c, 'limit') ?? (asked ? pageSize : maxPageSize), 1), maxPageSize)
+  const items = models(all.slice(offset, offset + limit))
+  if (!asked && !always) return c.json(items)
   const after = offset + limit
   const next = after < all.length ? { offset: after, limit, url: pageAddress(core, c, after, limit) } : null
   return c.json({ items, _pagination: { offset, limit, total: all.length, next } })
 }
+
+function streamed<T>(c: ApiContext, all: readonly T[], model: (item: T) => unknown): Response {
+  const encoder = new TextEncoder()
+  let at = 0
+  const lines = new ReadableStream<Uint8Array>({
+    pull(out) {
+      const items = all.slice(at, at + atOnce)
+      at += atOnce
+      if (items.length > 0) out.enqueue(encoder.encode(items.map(item => `${JSON.stringify(model(item))}\n`).join('')))
+      if (at >= all.length) out.close()
+    },
+  })
+  return c.body(lines, 200, { 'Content-Type': streamType })
+}
+
+const accepts = (c: ApiContext, type: string) => (c.req.header('accept') ?? '').split(',').some(item => item.trim() === type)
 
 function whole(c: ApiContext, name: string): number | undefined {
   const text = c.req.query(name)
@@ -33,7 +68,8 @@ function whole(c: ApiContext, name: string): number | undefined {
 function pageAddress(core: Core, c: ApiContext, offset: number, limit: number): string {
   // Only its path and query: the host in it may be the sender's invention.
   const { pathname, search } = new URL(c.req.url)
-  const host = c.req.header('host') ?? ''
+  // As the front tells it: proxies before it may be reached under another name.
+  const host = c.req.header('x-forwarded-host') ?? c.req.header('host') ?? ''
   const forwarded = c.req.header('x-forwarded-proto')?.split(',')[0]?.trim()
   const origin = core.url?.host === host ? core.url.origin : `${forwarded === 'https' ? 'https' : 'http'}://${host}`
   const parameters = new URLSearchParams(search)

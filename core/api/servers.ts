@@ -52,7 +52,8 @@ export const stopServer = withBody(
     const stopping = body?.remove
       ? core.servers.remove(server.owner, name, caller)
       : core.servers.stop(server.owner, name, reasonOf(c, server.owner), caller)
-    const done = await within(core.settings.timeouts.slow, stopping)
+    const { slow, slowStop = slow } = core.settings.timeouts
+    const done = await within(slowStop, stopping)
     if (!done)
       stopping.catch(error => core.log.warn('a server could not be stopped', { user: server.owner.name, server: name, error }))
     return c.body(null, done ? 204 : 202)
@@ -69,11 +70,19 @@ export const addServer = withBody(['start:servers'], recordBody.optional(), asyn
   return c.json(serverModel(core, c.get('caller'), await describe(core, user, name, body ?? {})), 201)
 })
 
+const changeBody = recordBody
+  .extend({ name: z.string().min(1).max(255).optional() })
+  .refine(body => Object.keys(body).length > 0, 'expected a change: name, display_name or user_options')
+
 /** What it is called and starts with; only while it is stopped. */
-export const changeServer = withBody(['start:servers'], recordBody, async (core, c, body) => {
+export const changeServer = withBody(['start:servers'], changeBody, async (core, c, { name, ...body }) => {
   const server = namedServer(core, c)
+  const { owner, ref } = server
   if (isActive(server)) throw new HubError('invalid', 'The server is running. Stop it before you change it.')
-  return c.json(serverModel(core, c.get('caller'), await describe(core, server.owner, server.ref.name, body)))
+  // First what may be refused for its content; a name is refused for what there is.
+  const described = await describe(core, owner, ref.name, body)
+  const changed = name === undefined || name === ref.name ? described : await core.servers.rename(owner, ref.name, name)
+  return c.json(serverModel(core, c.get('caller'), changed))
 })
 
 async function describe(core: Core, user: UserRecord, name: string, body: z.output<typeof recordBody>): Promise<Server> {
@@ -105,13 +114,17 @@ function serverName(c: ApiContext): string {
 function optionsOf(core: Core, user: UserRecord, options: z.output<typeof userOptions> | undefined): StartRequest {
   if (!options) return {}
   const { profile = core.servers.profiles(user)[0]?.name, ...rest } = options
-  const choices = Object.entries(rest).map(([key, value]): [string, string] => {
-    if (typeof value !== 'string') throw new HubError('invalid', `The option "${key}" has to be one of a list, a string.`)
-    return [key, value]
-  })
   if (profile !== undefined && typeof profile !== 'string') {
     throw new HubError('invalid', 'The option "profile" has to be the name of a profile.')
   }
+  const asked = core.servers.profiles(user).find(({ name }) => name === profile)?.choices ?? []
+  // Of what is no choice of the profile the config's own function sees to it what comes of it.
+  const isChoice = (key: string) => !core.settings.optionsForm || asked.some(({ name }) => name === key)
+  const chosen = Object.entries(rest).filter(([key]) => isChoice(key))
+  const choices = chosen.map(([key, value]): [string, string] => {
+    if (typeof value !== 'string') throw new HubError('invalid', `The option "${key}" has to be one of a list, a string.`)
+    return [key, value]
+  })
   return { profile, choices: Object.fromEntries(choices), userOptions: options }
 }
 

@@ -1,9 +1,10 @@
 import { z } from 'zod'
 import type { Core } from '../core.ts'
 import { HubError } from '../errors.ts'
+import { tokenLifetime } from '../identity/lifetime.ts'
 import { coversAll } from '../identity/scopes.ts'
 import type { Caller } from '../plugin.ts'
-import { demand, demandAdmin, missing } from '../rights.ts'
+import { demand, demandAdmin, demandToken, missing } from '../rights.ts'
 import type { TokenRecord, UserRecord } from '../store/records.ts'
 import { clientAddress } from '../web/address.ts'
 import { identify, unknownCaller } from './credentials.ts'
@@ -57,11 +58,12 @@ export const addToken = withBody(
     if (beyond !== undefined) {
       throw new HubError('invalid', `${user.name} does not have the scope "${beyond}", so no token can.`)
     }
+    if (!own) demandToken(core, caller, user, [...scopes])
     const { secret, record } = await core.tokens.create(user.id, {
       kind: 'api',
       note: body?.note || `Requested via api${own ? '' : ` by ${caller.kind} ${caller.name}`}`,
       scopes: [...scopes],
-      expires: body?.expires_in ? body.expires_in * 1000 : null,
+      expires: tokenLifetime(core.settings, lifetimeIn(body?.expires_in)),
     })
     return c.json({ ...tokenModel(core, user, record), token: secret }, 201)
   },
@@ -93,6 +95,9 @@ export const introspect: Endpoint = {
     return c.json({ kind: 'user', name, admin, groups: [...core.users.groups.of(id)], user_info: null })
   },
 }
+
+/** Seconds as they are sent, in milliseconds. 0 and null are for ever, nothing is nothing. */
+const lifetimeIn = (seconds: number | null | undefined) => (seconds === undefined ? undefined : seconds ? seconds * 1000 : null)
 
 async function credentials(core: Core, c: ApiContext): Promise<Caller> {
   await identify(core, c)
@@ -130,4 +135,12 @@ function scopesOfRole({ roles }: Core, role: string): readonly string[] {
   if (!roles.all.has(role))
     throw new HubError('invalid', `There is no role "${role}". There are: ${[...roles.all.keys()].join(', ')}.`)
   return roles.scopesOf(role)
+}
+
+/** How tokens were made before JupyterHub 2; 404 since (contract 4.4). */
+export const noMore: Endpoint = {
+  access: 'everybody',
+  run() {
+    throw missing()
+  },
 }

@@ -12,7 +12,14 @@ export type Request =
   | { do: 'check'; socket: string; routeApi: RouteApi; config?: string }
   /** Take the data folder and work. */
   | { do: 'start' }
+  /** No other hub comes after it. */
+  | { do: 'leave' }
   | { do: 'command'; plugin: string; verb: string; args: string[] }
+
+/** What a hub says unasked. */
+export interface Leave {
+  leave: { proxy: boolean }
+}
 
 /** A hub process as its front has it. */
 export interface HubChild {
@@ -22,12 +29,17 @@ export interface HubChild {
   stop(grace: number): Promise<void>
   /** SIGKILL, without waiting. */
   kill(): void
+  /** Resolves when the hub was asked over its API to end: `proxy` with its front. It waits to be told to. */
+  readonly leaves: Promise<{ proxy: boolean }>
   /** Resolves with how it ended: `exit code 1`, `SIGKILL`. */
   readonly ended: Promise<string>
 }
 
 /** Milliseconds for each request. */
-const deadlines = { check: 60_000, start: 600_000, command: 800_000 } as const satisfies Record<Request['do'], number>
+const deadlines = { check: 60_000, start: 600_000, leave: 60_000, command: 800_000 } as const satisfies Record<
+  Request['do'],
+  number
+>
 
 /** Start a hub process: this program once more. It does nothing until it is asked. */
 export function forkHub(main: string, config: string): HubChild {
@@ -40,13 +52,18 @@ export function forkHub(main: string, config: string): HubChild {
     child.on('error', error => resolve(error.message))
     child.once('exit', (code, signal) => resolve(signal ?? `exit code ${code}`))
   })
-  child.on('message', ({ id, ...answer }: Reply & { id: number }) => {
-    waiting.get(id)?.(answer as Reply)
-    waiting.delete(id)
+  const leaves = new Promise<{ proxy: boolean }>(resolve => {
+    child.on('message', (message: (Reply & { id: number }) | Leave) => {
+      if ('leave' in message) return resolve(message.leave)
+      const { id, ...answer } = message
+      waiting.get(id)?.(answer as Reply)
+      waiting.delete(id)
+    })
   })
 
   return {
     ended,
+    leaves,
     ask(request) {
       const id = ++count
       return new Promise<string>((resolve, reject) => {

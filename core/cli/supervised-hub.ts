@@ -3,9 +3,9 @@ import { createHub, type HubProcess } from '../hub.ts'
 import { createLog } from '../log.ts'
 import type { Log } from '../plugin.ts'
 import type { Asked } from './arguments.ts'
-import { answered } from './control.ts'
+import { answered, type Reply } from './control.ts'
 import { type Ending, untilTold } from './ending.ts'
-import type { Request } from './hub-child.ts'
+import type { Leave, Request } from './hub-child.ts'
 
 /** Milliseconds beyond its grace that a hub before this one may need to let go of the data folder. */
 export const lockWait = 5000
@@ -28,6 +28,10 @@ export async function supervisedHub({ config }: Asked): Promise<number> {
   process.once('disconnect', () => ending.tell('the front is gone'))
   answer(log, async request => {
     if (request.do === 'command') return hub.command(request.plugin, request.verb, request.args)
+    if (request.do === 'leave') {
+      await hub.leave()
+      return ''
+    }
     await hub.start({ wait: loaded.settings.timeouts.grace + lockWait, signal: ending.signal })
     return ''
   })
@@ -47,7 +51,12 @@ async function prepare({ socket, routeApi, config }: Request & { do: 'check' }, 
   const loaded = await loadConfig(config === undefined ? { file } : { bundle: JSON.parse(config) })
   const log = createLog(loaded.settings.log)
   for (const warning of loaded.warnings) log.warn(warning)
-  return { loaded, hub: createHub(loaded, { log, socket, routeApi }), ending: untilTold({ log }), log }
+  return {
+    loaded,
+    hub: createHub(loaded, { log, socket, routeApi, end: leave => tell({ leave }) }),
+    ending: untilTold({ log }),
+    log,
+  }
 }
 
 /** From now on the front's requests are carried out by this. */
@@ -55,8 +64,12 @@ function answer(log: Log, carryOut: (request: Request) => Promise<string>): void
   process.removeAllListeners('message')
   process.on('message', ({ id, ...request }: Request & { id: number }) => {
     void answered(() => carryOut(request as Request), log).then(reply => {
-      // Nobody may be there any more to hear it.
-      if (process.connected) process.send?.({ id, ...reply }, undefined, undefined, () => {})
+      tell({ id, ...reply })
     })
   })
+}
+
+/** Nobody may be there any more to hear it. */
+function tell(message: (Reply & { id: number }) | Leave): void {
+  if (process.connected) process.send?.(message, undefined, undefined, () => {})
 }

@@ -15,8 +15,12 @@ export interface SupervisorOptions {
   fork(): HubChild
   /** Where the hub listens for the front, and where it finds the front's route API. */
   meet: { socket: string; routeApi: RouteApi }
+  /** Called when a hub was asked over its API to end with its front. */
+  end(): void
   /** Milliseconds that a hub has to end. */
   grace: number
+  /** Ask the hub to stop its servers before it is ended for good. */
+  leaves?: boolean
   log: Log
 }
 
@@ -45,7 +49,7 @@ interface Candidate {
   config: string
 }
 
-export function superviseHub({ fork, meet, grace, log }: SupervisorOptions): Supervisor {
+export function superviseHub({ fork, meet, end, grace, leaves = false, log }: SupervisorOptions): Supervisor {
   /** Every hub process that has not ended. */
   const living = new Set<HubChild>()
   let current: HubChild | undefined
@@ -72,6 +76,13 @@ export function superviseHub({ fork, meet, grace, log }: SupervisorOptions): Sup
     current = child
     goodConfig = config
     const since = performance.now()
+    void child.leaves.then(({ proxy }) => {
+      if (current !== child || closing) return
+      if (proxy) return end()
+      current = undefined
+      log.warn('the hub was told to end, and its front goes on; "swarmhub restart" starts the next hub')
+      return child.stop(grace)
+    })
     void child.ended.then(how => {
       // One that was told to end, or was replaced, has done what it should.
       if (current !== child || closing) return
@@ -167,6 +178,8 @@ export function superviseHub({ fork, meet, grace, log }: SupervisorOptions): Sup
 
     async close() {
       closing = true
+      const unsaid = (error: unknown) => log.warn('the hub could not take its leave', { error: messageOf(error) })
+      if (leaves) await current?.ask({ do: 'leave' }).catch(unsaid)
       const ways = [...living].map(async child => {
         await child.stop(grace)
         // One that has not even loaded its config yet does not listen to signals.

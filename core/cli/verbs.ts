@@ -37,7 +37,14 @@ export async function start(asked: Asked, main: string): Promise<number> {
   const ending = untilTold({ log, grace: grace + frontGrace, last: () => hub?.kill(), lenient: true })
   const up = async () => {
     const routeApi = { at: { socket: places.routes }, token: await newToken(places) }
-    hub = superviseHub({ fork: () => forkHub(main, file), meet: { socket: places.hub, routeApi }, grace: grace + killAfter, log })
+    hub = superviseHub({
+      fork: () => forkHub(main, file),
+      meet: { socket: places.hub, routeApi },
+      end: () => ending.tell('it was asked for over the API'),
+      grace: grace + killAfter,
+      leaves: settings.servers.stopOnExit,
+      log,
+    })
     await hub.prepare()
     opened.push(await openFront(loaded, { hub: { socket: places.hub }, routeApi, log }))
     await hub.start()
@@ -87,12 +94,13 @@ export async function hub(asked: Asked): Promise<number> {
   const { grace } = loaded.settings.timeouts
   for (const warning of loaded.warnings) log.warn(warning)
   const places = await openPlaces(loaded.dataFolder)
+  const ending = untilTold({ log, grace })
   const hub = createHub(loaded, {
     log,
     socket: places.hub,
     routeApi: await routeApi(asked.front ?? process.env.SWARMHUB_FRONT, places),
+    end: () => ending.tell('it was asked for over the API'),
   })
-  const ending = untilTold({ log, grace })
   let close: Close = () => {}
   try {
     await hub.start({ wait: grace + lockWait, signal: ending.signal })
@@ -105,6 +113,7 @@ export async function hub(asked: Asked): Promise<number> {
       log,
     )
     await ending.told
+    await hub.leave()
   } catch (error) {
     if (!ending.signal.aborted) throw error
   } finally {

@@ -1,12 +1,17 @@
 import { statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { z } from 'zod'
+import { subnet } from '../addresses.ts'
 import { accessRules, checkAccess } from '../identity/access.ts'
+import { checkPrefixes, isPrefix } from '../identity/prefix.ts'
 import { checkRoles } from '../identity/roles.ts'
+import { checkSpelling } from '../identity/spelling.ts'
+import { isServerName } from '../names.ts'
 import type { Hooks, Plugin } from '../plugin.ts'
 import { isPlugin } from './filling.ts'
 import { nearest } from './nearest.ts'
 import { type ConfigIssue, checkShape, dotted } from './options.ts'
+import { placeOf } from './place.ts'
 import type { Shape } from './profile.ts'
 import { config, type Settings } from './schema.ts'
 import { checkServices } from './service.ts'
@@ -108,17 +113,26 @@ const hooks = {
   'failed:stop': does().optional(),
 } satisfies Record<keyof Hooks, z.ZodType>
 
+const anyAuthenticator = {
+  label: z.string(),
+  prefix: z.string().refine(isPrefix, 'expected a prefix such as "gh-"').optional(),
+  leave: does().optional(),
+  refresh: does().optional(),
+}
+
 const pluginShape = z.strictObject({
   name: z.string().regex(/^[a-z][a-z0-9-]*$/, 'expected a name of a-z, 0-9 and "-" that starts with a letter'),
+  version: z.string().optional(),
   authenticator: z
     .discriminatedUnion('kind', [
-      z.looseObject({ kind: z.literal('password'), label: z.string(), check: does(), refresh: does().optional() }),
+      z.looseObject({ kind: z.literal('password'), ...anyAuthenticator, check: does() }),
+      z.looseObject({ kind: z.literal('redirect'), ...anyAuthenticator, begin: does(), finish: does() }),
       z.looseObject({
-        kind: z.literal('redirect'),
-        label: z.string(),
-        begin: does(),
-        finish: does(),
-        refresh: does().optional(),
+        kind: z.literal('request'),
+        ...anyAuthenticator,
+        headers: z.array(z.string().min(1)).min(1),
+        from: z.array(subnet()).min(1),
+        identify: does(),
       }),
     ])
     .optional(),
@@ -130,6 +144,7 @@ const pluginShape = z.strictObject({
   web: app().optional(),
   links: z.array(z.strictObject({ label: z.string().min(1), page: z.string() })).optional(),
   welcome: app().optional(),
+  remote: app().optional(),
   api: app().optional(),
   jobs: z
     .record(
@@ -151,20 +166,70 @@ function contradictions(settings: Settings, folder: string): ConfigIssue[] {
   return [
     ...urlIssues(settings),
     ...checkAccess(settings.access),
+    ...authenticatorIssues(settings),
     ...checkRoles(settings),
+    ...checkSpelling(settings),
+    ...cookieIssues(settings),
+    ...routeIssues(settings),
+    ...limitIssues(settings),
     ...profileIssues(settings),
     ...checkServices(settings.services),
     ...logoIssues(settings, folder),
   ]
 }
 
-function urlIssues({ url }: Settings): ConfigIssue[] {
+const unguardable =
+  "needs a proxy that is the hub's own front, such as httpProxy(): of no other is it known whom a request comes from"
+
+function authenticatorIssues(settings: Settings): ConfigIssue[] {
+  const { authenticators, proxy } = settings
+  const unguarded = authenticators.flatMap(({ name, authenticator }, index) =>
+    authenticator.kind === 'request' && !proxy.proxy.serve
+      ? [{ path: ['authenticators', index], message: `"${name}" ${unguardable}` }]
+      : [],
+  )
+  return [...checkPrefixes(settings), ...unguarded]
+}
+
+function urlIssues({ url, base }: Settings): ConfigIssue[] {
   if (url === undefined) return []
+  if (base !== undefined) return [{ path: ['base'], message: 'is said by the path of url already: leave out one of them' }]
   const { search, hash, username, password } = new URL(url)
   const extra = search ? 'a query' : hash ? 'a fragment' : username || password ? 'a user or a password' : undefined
   return extra
     ? [{ path: ['url'], message: `has ${extra}: write the address that people open, such as "https://hub.example.org/"` }]
     : []
+}
+
+/** `__Host-` cookies go to every path: only a front of ours takes them out of what goes to servers. */
+function cookieIssues({ cookies, url, proxy }: Settings): ConfigIssue[] {
+  const issue = (message: string) => [{ path: ['cookies', 'hostPrefix'], message }]
+  if (!cookies.hostPrefix) return []
+  if (!url?.startsWith('https:')) return issue('needs https: say the public address as url, with https')
+  return proxy.proxy.serve ? [] : issue(`would show the hub's cookies to servers behind "${proxy.name}": it needs httpProxy()`)
+}
+
+function routeIssues(settings: Settings): ConfigIssue[] {
+  const { base } = placeOf(settings)
+  const own = ['hub/', 'user/', 'services/'].map(path => base + path)
+  return Object.keys(settings.extraRoutes).flatMap(path => {
+    const taken = own.find(one => path.startsWith(one) || one.startsWith(path))
+    const message = path.startsWith(base) ? `is in the way of ${taken}` : `is outside of the hub's prefix ${base}`
+    return taken || !path.startsWith(base) ? [{ path: ['extraRoutes', path], message }] : []
+  })
+}
+
+function limitIssues({ limits, api, servers }: Settings): ConfigIssue[] {
+  return [
+    ...(limits.retry[0] > limits.retry[1] ? [{ path: ['limits', 'retry'], message: 'ends before it begins' }] : []),
+    ...(api.pageSize > api.maxPageSize ? [{ path: ['api', 'pageSize'], message: 'is more than api.maxPageSize' }] : []),
+    ...(servers.defaultName !== '' && limits.namedServers === 0
+      ? [{ path: ['servers', 'defaultName'], message: 'is a named server, but limits.namedServers is 0' }]
+      : []),
+    ...(isServerName(servers.defaultName)
+      ? []
+      : [{ path: ['servers', 'defaultName'], message: 'cannot be the name of a server' }]),
+  ]
 }
 
 function profileIssues({ profiles, overrides }: Settings): ConfigIssue[] {

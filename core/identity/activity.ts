@@ -15,7 +15,7 @@ export interface Use {
 
 /** When something was last done: by a user, in one of their servers, with one of their tokens or sessions. */
 export interface Activity {
-  note(id: string, at: Date, by?: Means, from?: string | null): void
+  note(id: string, at: Date, by?: Means, from?: string | null, told?: boolean): void
   last(id: string, by?: Means): Use
   /** Write what was noted since the last time. What could not be written is kept for the next one. */
   flush(): Promise<void>
@@ -29,8 +29,8 @@ interface Dated {
   lastAddress?: string | undefined
 }
 
-/** Activity in memory, ahead of what the records say. */
-export function createActivity(store: Store): Activity {
+/** Activity in memory, ahead of what the records say. What the hub itself sees within `resolution` milliseconds of the last time is not noted. */
+export function createActivity(store: Store, resolution = 0): Activity {
   const pending = new Map<string, Noted>()
 
   const written = (record: UserRecord | undefined, by: Means | undefined): Dated | undefined => {
@@ -49,13 +49,28 @@ export function createActivity(store: Store): Activity {
     return noted && time >= past ? { time, from: noted.from } : { time: past, from: stored?.lastAddress ?? null }
   }
 
+  let now = { at: 0, text: '' }
+  /** Lists ask this of everybody at once. Such texts stand in the order of the times that they tell. */
+  const isPast = (iso: string) => {
+    const at = Date.now()
+    if (at - now.at > 1000 || at < now.at) now = { at, text: new Date(at).toISOString() }
+    return iso <= now.text
+  }
+
   return {
-    note(id, at, by, from = null) {
-      const time = Math.max(Math.min(at.getTime(), Date.now()), known(id, by).time)
+    note(id, at, by, from = null, told = false) {
+      const last = known(id, by)
+      const time = Math.max(Math.min(at.getTime(), Date.now()), last.time)
+      const isAhead = Date.parse(written(store.byId.get(id), by)?.lastActivity ?? '') > Date.now()
+      if (!told && time - last.time < resolution && from === last.from && !isAhead) return
       // A copy, so that `flush` can tell whether something was noted while it wrote.
       if (!Number.isNaN(time)) pending.set(id, new Map(pending.get(id)).set(keyOf(by), { time, from }))
     },
     last(id, by) {
+      if (!pending.has(id)) {
+        const { lastActivity: at = null, lastAddress: from = null } = written(store.byId.get(id), by) ?? {}
+        if (at === null || isPast(at)) return { at, from }
+      }
       const { time, from } = known(id, by)
       return { at: time > 0 ? new Date(time).toISOString() : null, from }
     },

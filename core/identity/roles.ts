@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import { type Audit, unrecorded } from '../audit.ts'
 import { nearest } from '../config/nearest.ts'
 import type { ConfigIssue } from '../config/options.ts'
@@ -33,7 +34,7 @@ export interface Roles {
   meantBy(name: string): string | undefined
   /** As in scopes.ts, and the config's custom scopes are known. */
   isScope(scope: string): boolean
-  expand(scopes: Iterable<string>, holder?: Holder): Set<string>
+  expand(scopes: readonly string[], holder?: Holder): ReadonlySet<string>
   /** Make the users and groups that the config names where there are none, and note whom it means. Once, before anybody is served. */
   bind(log: Log, audit?: Audit): Promise<void>
 }
@@ -68,22 +69,20 @@ export const defaultRoles: ReadonlyMap<string, Role> = new Map(
   }),
 )
 
-type Given = Pick<Settings, 'roles' | 'scopes'>
+type Given = Pick<Settings, 'roles' | 'scopes'> & Partial<Pick<Settings, 'groups'>>
+
+interface Parts {
+  store: Store
+  users: Users
+  settings?: Given & Partial<Pick<Settings, 'access' | 'services'>>
+}
 
 /**
- * Names in the config mean the user who had the name when the hub first read it there: whoever is renamed keeps the role, and
+ * Names in the config's roles and admins mean the user who had the name when the hub first read it there: whoever is renamed keeps the role, and
  * whoever gets the name later does not. That is written down, so it also holds after a restart; to give the role to another of
  * the same name, take the name out of the config for one start.
  */
-export function createRoles({
-  store,
-  users,
-  settings = { roles: [], scopes: {} },
-}: {
-  store: Store
-  users: Users
-  settings?: Given
-}): Roles {
+export function createRoles({ store, users, settings = { roles: [], scopes: {} } }: Parts): Roles {
   const custom = customScopes(settings)
   const all = new Map(defaultRoles)
   for (const { name, description, scopes } of settings.roles) {
@@ -152,12 +151,15 @@ export function createRoles({
       return known ? known.name : named.some(one => one.name === name) ? undefined : name
     },
     isScope: scope => isScope(scope, custom),
-    expand: (scopes, holder) => expand(scopes, holder, custom),
+    expand: remembered((scopes, holder) => expand(scopes, holder, custom)),
     async bind(log, audit = unrecorded) {
-      const members = new Set(settings.roles.flatMap(({ users }) => users.map(spelled)))
+      const declared = Object.entries(settings.groups ?? {})
+      const listed = [...settings.roles, ...declared.map(([, group]) => group)].flatMap(({ users }) => users)
+      const members = new Set([...(settings.access?.admins ?? []), ...listed].map(spelled))
       const named = new Set([
         ...members,
         ...settings.roles.flatMap(({ scopes = [] }) => scopes.flatMap(one => userIn(one)?.name ?? [])),
+        ...(settings.services ?? []).flatMap(({ access }) => access.users.map(spelled)),
       ])
       const known = meant()
       for (const name of named) {
@@ -169,8 +171,8 @@ export function createRoles({
         if (user?.name !== name)
           log.warn(
             user
-              ? 'a role in the config names a user who is called otherwise now: it stays theirs'
-              : 'a role in the config names a user who was deleted: nobody has it by that name',
+              ? 'the config names a user who is called otherwise now: what it gives stays theirs'
+              : 'the config names a user who was deleted: nobody gets by that name what it gives',
             { name, ...(user && { now: user.name }) },
           )
       }
@@ -184,11 +186,35 @@ export function createRoles({
       })
       for (const { name, details } of roleChanges(before, present))
         audit.record({ action: 'role.change', actor: null, target: { role: name }, details })
-      const groups = new Set(settings.roles.flatMap(({ groups }) => groups))
+      const groups = new Set([...settings.roles.flatMap(({ groups }) => groups), ...declared.map(([name]) => name)])
       const missing = [...groups].filter(name => !users.groups.get(name))
       if (missing.length > 0) await users.groups.create(missing)
+      for (const [name, group] of declared) {
+        const ids = group.users.flatMap(typed => users.byId(known.get(spelled(typed)) ?? '')?.id ?? [])
+        if (ids.some(id => !users.groups.get(name)?.users.includes(id))) await users.groups.add(name, ids)
+        const { properties } = group
+        if (properties && !isDeepStrictEqual(users.groups.get(name)?.properties, properties))
+          await users.groups.setProperties(name, properties)
+      }
       byUser = undefined
     },
+  }
+}
+
+/** Results that are kept. */
+const mostExpanded = 2000
+
+/** What scopes mean depends on them and their holder alone: it is worked out once, not at each request. */
+function remembered(expand: Roles['expand']): Roles['expand'] {
+  const known = new Map<string, ReadonlySet<string>>()
+  return (scopes, holder) => {
+    const key = JSON.stringify([scopes, holder])
+    const found = known.get(key)
+    if (found) return found
+    const expanded = expand(scopes, holder)
+    if (known.size >= mostExpanded) for (const oldest of known.keys()) if (known.delete(oldest)) break
+    known.set(key, expanded)
+    return expanded
   }
 }
 
@@ -207,13 +233,14 @@ function roleChanges(before: readonly GivenRole[], present: readonly GivenRole[]
 }
 
 /** What is wrong with these roles and custom scopes, each with its place in the config; nothing when all is well. */
-export function checkRoles({ roles, scopes, access }: Given & Pick<Settings, 'access'>): ConfigIssue[] {
+export function checkRoles({ roles, scopes, access, services }: Given & Pick<Settings, 'access' | 'services'>): ConfigIssue[] {
   const custom = customScopes({ scopes })
   const blocked = new Set(access.blocked.map(normalizeUsername))
   const unknown = (scope: string) => {
     const meant = nearest(scope, [...scopeNames, ...custom.keys()])
     return `there is no scope "${scope.slice(0, 100)}"${meant ? `, did you mean "${meant}"?` : ''}`
   }
+  const programs = services.map(({ name }) => name)
   const inScopes = Object.entries(scopes).flatMap(([name, { subscopes }]) =>
     subscopes.flatMap((scope, index): ConfigIssue[] =>
       custom.has(scope) ? [] : [{ path: ['scopes', name, 'subscopes', index], message: `there is no custom scope "${scope}"` }],
@@ -239,9 +266,18 @@ export function checkRoles({ roles, scopes, access }: Given & Pick<Settings, 'ac
       ...role.groups.flatMap((name, place) =>
         isGroupName(name) ? [] : [{ path: at('groups', place), message: "can be no group's name" }],
       ),
+      ...role.services.flatMap((name, place) =>
+        programs.includes(name) ? [] : [{ path: at('services', place), message: unknownService(name, programs) }],
+      ),
     ]
   })
   return [...inScopes, ...inRoles]
+}
+
+function unknownService(name: string, services: readonly string[]): string {
+  const meant = nearest(name, services)
+  const there = services.length === 0 ? '' : `; there are: ${services.join(', ')}`
+  return `there is no service "${name.slice(0, 100)}" in services${meant ? `, did you mean "${meant}"?` : there}`
 }
 
 const customScopes = ({ scopes }: Pick<Given, 'scopes'>): CustomScopes =>

@@ -7,7 +7,9 @@ import { identityKey } from '../store/lookups.ts'
 import { emptyServer, type ServerRecord, type UserRecord, version } from '../store/records.ts'
 import type { Store } from '../store/store.ts'
 import { createActivity, type Means, type Use } from './activity.ts'
+import { forgetScopes } from './forget.ts'
 import { createGroups, type Groups } from './groups.ts'
+import { forgetGrantee } from './shares.ts'
 
 /** Everybody the hub knows. Records are frozen: change them through `update`. Names are exact, see names.ts. */
 export interface Users {
@@ -19,10 +21,13 @@ export interface Users {
   /** In order of creation. */
   all(): Iterable<UserRecord>
   readonly count: number
-  /** Throws `conflict` when the name is taken, `invalid` when it can be nobody's name. Durable when it resolves. */
+  /**
+   * Throws `conflict` when the name is taken, `invalid` when it can be nobody's name. Durable when it resolves. Somebody who was
+   * deleted keeps their slug, and so their storage: who gets the name next has another, unless `inherit` says that they are the same.
+   */
   create(
     name: string,
-    init?: { admin?: boolean; identity?: UserRecord['identity']; attributes?: Record<string, unknown> },
+    init?: { admin?: boolean; identity?: UserRecord['identity']; attributes?: Record<string, unknown>; inherit?: boolean },
   ): Promise<UserRecord>
   /** See StateFile.update. Names and slugs cannot be changed this way. */
   update(id: string, change: (draft: UserRecord) => void): Promise<UserRecord>
@@ -31,16 +36,22 @@ export interface Users {
    * must not fall to whoever gets the name next. Throws `conflict`, `invalid`, `missing`.
    */
   rename(id: string, name: string): Promise<UserRecord>
-  /** With tokens, sessions, group memberships, and all scopes that named them. Stop the servers first. */
+  /** With tokens, sessions, group memberships, what was shared with them, and all scopes that named them. Stop the servers first. */
   remove(id: string): Promise<void>
   /** Change one server's record, making it when there is none yet. */
   updateServer(id: string, server: string, change: (draft: ServerRecord) => void): Promise<UserRecord>
   removeServer(id: string, server: string): Promise<UserRecord>
   /**
-   * Something was done by this user, or in this server, at that time. Kept in memory, written with the next batch and at
-   * close; only ever moves forward, and never into the future.
+   * Scopes that named the old name are taken from all tokens, as in `rename`. Throws `conflict` when there is such a server already,
+   * and `invalid` for one that is not stopped.
    */
-  active(id: string, at: Date, server?: string): void
+  renameServer(id: string, server: string, name: string): Promise<UserRecord>
+  /**
+   * Something was done by this user, or in this server, at that time. Kept in memory, written with the next batch and at
+   * close; only ever moves forward, and never into the future. `told`: not seen by the hub but told by a program, which is taken
+   * as it is, however soon after the last time.
+   */
+  active(id: string, at: Date, server?: string, told?: boolean): void
   /** One of their tokens or sessions was used, from this address. As `active`. */
   used(id: string, by: Means, at: Date, from: string | null): void
   /** When and from where it was last used, also what is not written yet. */
@@ -54,8 +65,19 @@ export interface Users {
   flush(): Promise<void>
 }
 
-export function createUsers({ store, audit = unrecorded }: { store: Store; audit?: Audit }): Users {
-  const activity = createActivity(store)
+/** `resolution`: see createActivity. `isName` is the config's say on names beyond what can be a name at all. */
+export function createUsers({
+  store,
+  audit = unrecorded,
+  resolution = 0,
+  isName = () => true,
+}: {
+  store: Store
+  audit?: Audit
+  resolution?: number
+  isName?: (name: string) => boolean
+}): Users {
+  const activity = createActivity(store, resolution)
   const groups = createGroups(store, audit)
   /** Names and slugs of users that are being written down. */
   const taken = new Set<string>()
@@ -63,14 +85,15 @@ export function createUsers({ store, audit = unrecorded }: { store: Store; audit
   for (const { number } of store.byId.values()) last = Math.max(last, number)
 
   const checkName = (name: string) => {
-    if (name !== name.trim() || normalizeUsername(name) === undefined)
+    if (name !== name.trim() || normalizeUsername(name) === undefined || !isName(name))
       throw new HubError('invalid', `${JSON.stringify(name.slice(0, 64))} cannot be the name of a user.`)
     if (store.byName.has(name) || taken.has(`name ${name}`)) throw new HubError('conflict', `There is a user ${name} already.`)
   }
 
-  /** A user that was renamed keeps the slug of the old name: the next one of that name gets another. */
+  /** A user that was renamed or deleted keeps the slug of the old name: the next one of that name gets another. */
   const freeSlug = (name: string) => {
-    const isFree = (candidate: string) => !store.bySlug.has(candidate) && !taken.has(`slug ${candidate}`)
+    const kept = new Set(store.hub.data.deleted.map(({ slug }) => slug))
+    const isFree = (candidate: string) => !store.bySlug.has(candidate) && !kept.has(candidate) && !taken.has(`slug ${candidate}`)
     let candidate = slug(name)
     for (let n = 2; !isFree(candidate); n++) candidate = slug(`${name} ${n}`)
     return candidate
@@ -87,15 +110,8 @@ export function createUsers({ store, audit = unrecorded }: { store: Store; audit
   }
 
   /** Whoever is called so next must not get what was meant for this user. */
-  async function forgetName(name: string): Promise<void> {
-    const names = (scope: string) => scope.endsWith(`!user=${name}`) || scope.includes(`!server=${name}/`)
-    for (const { id, tokens } of store.byId.values()) {
-      if (!tokens.some(token => token.scopes.some(names))) continue
-      await store.update(id, draft => {
-        for (const token of draft.tokens) token.scopes = token.scopes.filter(scope => !names(scope))
-      })
-    }
-  }
+  const forgetName = (name: string) =>
+    forgetScopes(store, scope => scope.endsWith(`!user=${name}`) || scope.includes(`!server=${name}/`))
 
   const update: Users['update'] = async (id, change) => {
     const before = store.byId.get(id)?.admin
@@ -121,9 +137,11 @@ export function createUsers({ store, audit = unrecorded }: { store: Store; audit
     get count() {
       return store.byId.size
     },
-    async create(name, { admin = false, identity = null, attributes = {} } = {}) {
+    async create(name, { admin = false, identity = null, attributes = {}, inherit = false } = {}) {
       checkName(name)
-      const slug = freeSlug(name)
+      const isLeft = (one: { name: string; slug: string }) => one.name === name && !store.bySlug.has(one.slug)
+      const before = inherit ? store.hub.data.deleted.findLast(isLeft) : undefined
+      const slug = before?.slug ?? freeSlug(name)
       const added = await taking([`name ${name}`, `slug ${slug}`], () =>
         store.add({
           version,
@@ -141,10 +159,11 @@ export function createUsers({ store, audit = unrecorded }: { store: Store; audit
           servers: [],
         }),
       )
+      if (before) await store.hub.update(draft => void (draft.deleted = draft.deleted.filter(one => one.slug !== before.slug)))
       audit.record({
         action: 'user.create',
         target: { user: name },
-        details: { admin, authenticator: identity?.authenticator ?? null },
+        details: { admin, authenticator: identity?.authenticator ?? null, ...(before && { inherits: before.slug }) },
       })
       return added
     },
@@ -166,6 +185,11 @@ export function createUsers({ store, audit = unrecorded }: { store: Store; audit
       if (!user) return
       await forgetName(user.name)
       await groups.set(id, [])
+      await forgetGrantee(store, { kind: 'user', id })
+      const { name, slug } = user
+      await store.hub.update(draft => {
+        if (!draft.deleted.some(one => one.slug === slug)) draft.deleted.push({ name, slug })
+      })
       await store.remove(id)
       audit.record({ action: 'user.delete', target: { user: user.name } })
     },
@@ -179,7 +203,23 @@ export function createUsers({ store, audit = unrecorded }: { store: Store; audit
         return result
       }),
     removeServer: (id, server) => update(id, draft => void (draft.servers = draft.servers.filter(({ name }) => name !== server))),
-    active: (id, at, server) => activity.note(id, at, inServer(server)),
+    async renameServer(id, server, name) {
+      const renamed = (draft: UserRecord): ServerRecord => {
+        const record = draft.servers.find(one => one.name === server)
+        if (!record) throw new HubError('missing', `There is no server named "${server}".`)
+        if (record.intent !== 'stopped' || record.generation !== null)
+          throw new HubError('invalid', 'The server is running. Stop it before you change its name.')
+        if (draft.servers.some(one => one.name === name))
+          throw new HubError('conflict', `There is a server named "${name}" already.`)
+        return record
+      }
+      const owner = store.byId.get(id)
+      if (!owner) throw new HubError('missing', 'There is no such user.')
+      renamed(owner)
+      await forgetScopes(store, scope => scope.endsWith(`!server=${owner.name}/${server}`))
+      return update(id, draft => void (renamed(draft).name = name))
+    },
+    active: (id, at, server, told) => activity.note(id, at, inServer(server), null, told),
     used: (id, by, at, from) => activity.note(id, at, by, from),
     lastUse: activity.last,
     lastActivity: (id, server) => activity.last(id, inServer(server)).at,

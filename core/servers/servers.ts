@@ -3,8 +3,10 @@ import { HubError, isHubError, messageOf } from '../errors.ts'
 import { call } from '../hooks.ts'
 import { isDisplayName, isServerName, labelKeys } from '../names.ts'
 import type { Caller, Choices, Close, Profile, StopReason } from '../plugin.ts'
+import { inParallel } from '../store/parallel.ts'
 import type { ServerRecord, UserRecord } from '../store/records.ts'
 import { createLife, type Life, type LifeParts } from './life.ts'
+import { namedServersOf, retryAfter } from './limits.ts'
 import { compose, profilesFor, stillValid } from './profiles.ts'
 import type { Server, StartRequest } from './server.ts'
 
@@ -14,6 +16,8 @@ export interface Servers {
   get(user: UserRecord, name: string): Server | undefined
   /** All of a user's servers, the default one first. */
   of(user: UserRecord): Server[]
+  /** As `of`, without a default server that nobody has asked for yet: for lists of many users. */
+  begun(user: UserRecord): Server[]
   /** Those that are not stopped. */
   active(): Iterable<Server>
   /** The profiles that this user may use, in config order, as they are for them. */
@@ -34,8 +38,12 @@ export interface Servers {
   stop(user: UserRecord, name: string, reason: StopReason, by?: Caller): Promise<void>
   /** Change the record of a server that is stopped; a named one is made when there is none. Throws `invalid` beyond the limit. */
   describe(user: UserRecord, name: string, change: (draft: ServerRecord) => void): Promise<Server>
+  /** Give a named server that is stopped another name. Throws `invalid`, and `conflict` when there is one of that name. */
+  rename(user: UserRecord, name: string, to: string): Promise<Server>
   /** Stop and forget a named server. */
   remove(user: UserRecord, name: string, by?: Caller): Promise<void>
+  /** Set the proxy's table right. Rejects when the proxy cannot be reached. */
+  repairRoutes(): Promise<void>
   /** Look now instead of at the next poll. */
   check(server: Server): Promise<void>
   /** The last lines of the server's log, then new ones. */
@@ -50,18 +58,23 @@ export interface Servers {
 export interface RunningServers extends Servers {
   /** One look at everything: adopt, finish, note what has died, remove orphans. Called at start and then every poll interval. */
   look(): Promise<void>
-  /** Set the proxy's table right. */
-  repairRoutes(): Promise<void>
   /** Take over the proxy's view of who was active. */
   readActivity(): Promise<void>
   /** Take no new starts; resolves when those that the engine has not been asked for yet are over, or after so many milliseconds. */
   drain(ms: number): Promise<void>
+  /** Take no new starts, and stop all servers. One that cannot be stopped is logged, and left to the next hub. */
+  stopAll(): Promise<void>
   /** Follow the engine's events, where the spawner can. */
   watch(): Promise<Close>
 }
 
-export function createServers(parts: LifeParts): RunningServers {
-  const { settings, users, routes, metrics, audit, log, closing } = parts
+export interface ServersParts extends LifeParts {
+  /** Is this user still who they were? See Logins.recheck. */
+  recheck?(user: UserRecord): Promise<boolean>
+}
+
+export function createServers(parts: ServersParts): RunningServers {
+  const { settings, users, routes, metrics, audit, log, closing, recheck = async () => true } = parts
   const { name: plugin, spawner } = parts.spawner
   const lives = new Map<string, Map<string, Life>>()
   const orphans = new Map<string, number>()
@@ -100,8 +113,8 @@ export function createServers(parts: LifeParts): RunningServers {
 
   /** One named server more: within the limits of the config? Those that are just being made count as well. */
   function checkNamed(user: UserRecord, name: string): void {
-    const { namedServers } = settings.limits
     if (!isNew(user, name)) return
+    const namedServers = namedServersOf(settings, users.view(users.byId(user.id) ?? user))
     const begun = [...(lives.get(user.id) ?? [])].filter(([, life]) => !life.idle).map(([name]) => name)
     const named = new Set([...recordsOf(user).map(({ name }) => name), ...begun, ...(making.get(user.id) ?? [])])
     named.delete('')
@@ -117,13 +130,14 @@ export function createServers(parts: LifeParts): RunningServers {
     checkNamed(user, name)
     const present = [...unfinished()]
     if (present.filter(life => life.state === 'starting').length >= starts) {
-      const retryAfter = 30 + Math.floor(Math.random() * 31)
-      throw new HubError('busy', `Many servers are starting just now. Try again in ${retryAfter} seconds.`, { retryAfter })
+      const seconds = retryAfter(settings)
+      throw new HubError('busy', `Many servers are starting just now. Try again in ${seconds} seconds.`, { retryAfter: seconds })
     }
     if (servers > 0 && present.length >= servers) {
       throw new HubError(
         'busy',
         `All ${servers} servers that this hub may run are taken. Try again when somebody has stopped one.`,
+        { retryAfter: retryAfter(settings) },
       )
     }
   }
@@ -165,6 +179,8 @@ export function createServers(parts: LifeParts): RunningServers {
 
     of: user => [lifeOf(user.id, ''), ...user.servers.filter(({ name }) => name !== '').map(({ name }) => lifeOf(user.id, name))],
 
+    begun: user => (lives.get(user.id)?.has('') || user.servers.length > 0 ? servers.of(user) : []),
+
     active: unfinished,
 
     profiles: user => profilesFor(settings, users.view(user)),
@@ -185,6 +201,8 @@ export function createServers(parts: LifeParts): RunningServers {
         throw new HubError('invalid', 'A server cannot be shown under this name: take one line of at most 255 characters.')
       const life = lifeOf(user.id, name)
       try {
+        if (settings.signIn.refreshBeforeStart && !(await recheck(user)))
+          throw new HubError('denied', `${user.name} has to sign in again before a server can be started.`)
         if (life.ready) await servers.check(life)
         // Nothing below waits before the start is under way, so that no second one can come between.
         const { state } = life
@@ -226,9 +244,19 @@ export function createServers(parts: LifeParts): RunningServers {
       }
     },
 
+    async rename(user, name, to) {
+      if (name === '' || to === '') throw new HubError('invalid', 'The default server has no name.')
+      if (!isServerName(to)) throw new HubError('invalid', 'This cannot be the name of a server.')
+      if (!known(user, name).idle) throw new HubError('invalid', 'The server is running. Stop it before you change its name.')
+      await users.renameServer(user.id, name, to)
+      lives.get(user.id)?.delete(name)
+      return lifeOf(user.id, to)
+    },
+
     async stop(user, name, reason, by) {
       const life = known(user, name)
       if (life.idle) return
+      if (settings.signIn.refreshBeforeStop && ['user', 'admin', 'api'].includes(reason)) await recheck(user)
       log.info('server stop requested', { user: user.name, server: name, reason, by: by?.name })
       const note = (result: 'success' | 'failed') =>
         audit.record({ action: 'server.stop', target: { user: user.name, server: name }, result, details: { reason } })
@@ -292,6 +320,15 @@ export function createServers(parts: LifeParts): RunningServers {
       const beginning = [...unfinished()].filter(life => life.state === 'starting' && life.record.handle === null)
       // Any other start is found again by the next hub, which goes on with it.
       await Promise.race([Promise.all(beginning.map(life => life.settled())), sleep(ms, undefined, { ref: false })])
+    },
+
+    async stopAll() {
+      draining = true
+      await inParallel([...unfinished()], 16, ({ owner, ref }) =>
+        servers
+          .stop(owner, ref.name, 'shutdown')
+          .catch(error => log.error('a server could not be stopped', { user: owner.name, server: ref.name, error })),
+      )
     },
 
     async watch() {

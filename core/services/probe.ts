@@ -8,8 +8,8 @@ const patience = 10_000
 /** Looks at the services that run elsewhere: says which of them do not answer, and which do again. Nothing else comes of it. */
 export function createProbe(services: Services, log: Log): (signal: AbortSignal) => Promise<void> {
   const silent = new Set<string>()
-  const elsewhere = [...services.all()].filter(({ path, settings }) => path && !settings.command)
   return async function probe(signal) {
+    const elsewhere = [...services.all()].filter(({ path, settings }) => path && !settings.command)
     await Promise.all(
       elsewhere.map(async service => {
         const why = await whyNot(service, AbortSignal.any([signal, AbortSignal.timeout(patience)]))

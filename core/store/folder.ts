@@ -22,8 +22,29 @@ export async function makeFolder(path: string): Promise<void> {
   }
 }
 
-/** Make durable which files a folder holds. */
-export async function syncFolder(path: string): Promise<void> {
+/** By folder: the fsync that is under way, and the one that will follow it for all who came meanwhile. */
+const syncs = new Map<string, { now: Promise<void>; next?: Promise<void> }>()
+
+/** Make durable which files a folder holds. One that has begun before may have missed the caller's file: it is not waited for. */
+export function syncFolder(path: string): Promise<void> {
+  const under = syncs.get(path)
+  if (!under) return begin(path)
+  const follow = () => begin(path)
+  under.next ??= under.now.then(follow, follow)
+  return under.next
+}
+
+function begin(path: string): Promise<void> {
+  const turn = { now: sync(path) }
+  syncs.set(path, turn)
+  const over = () => {
+    if (syncs.get(path) === turn) syncs.delete(path)
+  }
+  turn.now.then(over, over)
+  return turn.now
+}
+
+async function sync(path: string): Promise<void> {
   const folder = await open(path, 'r')
   try {
     await folder.sync()

@@ -30,6 +30,8 @@ export function openJournal(
   let waiting: string[] = []
   /** The last write may have ended in the middle of a line, as may that of the hub before. */
   let torn = true
+  /** Bytes in the file, by what was written; unknown where that is not sure. */
+  let length: number | undefined
   let turn = Promise.resolve()
   let asked = false
 
@@ -43,6 +45,7 @@ export function openJournal(
       torn = false
     } catch (error) {
       torn = true
+      length = undefined
       const all = [...lines, ...waiting]
       waiting = all.slice(-mostWaiting)
       log.error('a journal could not be written; its lines wait for the next try', {
@@ -58,8 +61,10 @@ export function openJournal(
   async function append(text: string): Promise<boolean> {
     const file = await open(pathOf(0), 'a+', 0o600)
     try {
-      await file.appendFile(torn && !(await endsWell(file)) ? `\n${text}` : text)
-      return (await file.stat()).size >= size
+      const bytes = Buffer.from(torn && !(await endsWell(file)) ? `\n${text}` : text)
+      await file.appendFile(bytes)
+      length = length === undefined ? (await file.stat()).size : length + bytes.length
+      return length >= size
     } finally {
       await file.close()
     }
@@ -67,6 +72,7 @@ export function openJournal(
 
   /** What fails here costs no line: the next write comes by again. */
   async function rotate(): Promise<void> {
+    length = undefined
     try {
       await rm(pathOf(files - 1), { force: true })
       for (let number = files - 1; number > 0; number--) await rename(pathOf(number - 1), pathOf(number)).catch(ignoreMissing)

@@ -91,6 +91,8 @@ const newHub = (): HubRecord => ({
   id: randomBytes(6).toString('hex'),
   secret: randomBytes(32).toString('base64url'),
   groups: [],
+  services: [],
   named: [],
+  deleted: [],
   roles: [],
 })

@@ -28,14 +28,15 @@ export const addUsers = (core: Core) =>
     const caller = c.get('caller')
     demand(caller, ['admin:users'])
     const admin = c.get('fields').get('admin') !== null
-    if (admin) demandAdmin(caller)
+    const inherit = c.get('fields').get('inherit') !== null
+    if (admin || inherit) demandAdmin(caller)
     const typed = (c.get('fields').get('names') ?? '').split(/\r?\n/).map(name => name.trim())
     const refused: string[] = []
     for (const line of new Set(typed.filter(name => name !== ''))) {
       try {
         const name = normalizeUsername(line)
         if (name === undefined) throw new HubError('invalid', `“${line.slice(0, 60)}” can be nobody’s name.`)
-        await core.users.create(name, { admin })
+        await core.users.create(name, { admin, ...(inherit && { inherit }) })
         core.log.info('user added', { user: name, admin, by: caller.name })
       } catch (error) {
         refused.push(messageOf(error))
@@ -218,6 +219,12 @@ function adminPage(core: Core, c: PageContext, problem?: Child) {
             <label class="check">
               <input type="checkbox" name="admin" value="1" />
               Make them admins
+            </label>
+          )}
+          {caller.user?.admin && (
+            <label class="check">
+              <input type="checkbox" name="inherit" value="1" />
+              They are the same as deleted users of these names: give them back what they had stored
             </label>
           )}
           <div class="actions">

@@ -70,9 +70,12 @@ function Facts({ document, operation }: { document: OpenApi; operation: Operatio
         </>
       )}
       <ul>
-        {Object.entries(responses).map(([status, { description }]) => (
+        {Object.entries(responses).map(([status, { description, content }]) => (
           <li>
             <strong>{status}</strong> {description}
+            {content && Number(status) < 300 && (
+              <pre tabindex={0}>{JSON.stringify(content['application/json'].schema, null, 2)}</pre>
+            )}
           </li>
         ))}
       </ul>

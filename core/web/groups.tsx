@@ -227,7 +227,9 @@ function groupPage(core: Core, c: PageContext, group: GroupRecord, problem?: str
   const action = placeOf(core, group.name)
   const query = search(c)
   const may = (scope: string) => caller.allows(scope, { group: group.name })
-  const all = group.users.flatMap(id => core.users.byId(id)?.name ?? []).filter(name => name.includes(query.toLowerCase()))
+  const all = group.users
+    .map(id => ({ name: core.users.byId(id)?.name ?? '', source: group.told[id] ?? 'by hand' }))
+    .filter(({ name }) => name !== '' && name.includes(query.toLowerCase()))
   const { items, number, pages } = part(c, all)
   const roles = may('read:roles:groups') ? core.roles.ofGroup(group.name) : []
   return page(
@@ -249,13 +251,15 @@ function groupPage(core: Core, c: PageContext, group: GroupRecord, problem?: str
           <thead>
             <tr>
               <th scope="col">User</th>
+              <th scope="col">Source</th>
               <td />
             </tr>
           </thead>
           <tbody>
-            {items.map(name => (
+            {items.map(({ name, source }) => (
               <tr>
                 <th scope="row">{name}</th>
+                <td data-label="Source">{source}</td>
                 <td>
                   {may('groups') && (
                     <form method="post" action={`${action}/remove`}>

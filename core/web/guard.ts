@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import type { MiddlewareHandler } from 'hono'
-import { bodyLimit } from 'hono/body-limit'
 import { HTTPException } from 'hono/http-exception'
 import { routePath } from 'hono/route'
+import { limitBody } from '../body-limit.ts'
 import type { Core } from '../core.ts'
 import { HubError } from '../errors.ts'
 import type { UserRecord } from '../store/records.ts'
@@ -32,6 +32,7 @@ export const headers = (core: Core): MiddlewareHandler<WebEnv> =>
       'X-Request-Id': c.get('requestId'),
     }
     for (const [name, value] of Object.entries(common)) if (!c.res.headers.has(name)) c.res.headers.set(name, value)
+    for (const [name, value] of Object.entries(core.settings.headers)) c.res.headers.set(name, value)
   }
 
 /** What a hub page may load and do. `formTarget`: another origin that its form ends at after a redirect. */
@@ -81,9 +82,13 @@ export const signedIn = (core: Core): MiddlewareHandler<WebEnv> =>
     await next()
   }
 
-/** Who is signed in, if their authenticator still knows them. */
+/** Who is signed in, if their authenticator still knows them and the request does not name somebody else. */
 export async function whoIs(core: Core, c: PageContext): Promise<UserRecord | undefined> {
   const found = core.sessions.find(c)
+  if (found && (await core.logins.contradicts(c, found.owner, found.record.authenticator))) {
+    await core.sessions.close(c)
+    return undefined
+  }
   const valid = found && (await core.logins.refresh(found.owner, found.record.authenticator))
   return valid ? core.users.byId(found.owner.id) : undefined
 }
@@ -120,12 +125,15 @@ export async function readForm(kib: number, c: PageContext): Promise<URLSearchPa
   const tooLarge = () => {
     throw new HTTPException(413, { message: 'The form that was sent is too large.' })
   }
-  await bodyLimit({ maxSize: kib * 1024, onError: tooLarge })(c, async () => {})
-  const fields = new URLSearchParams()
-  if (!/^(application\/x-www-form-urlencoded|multipart\/form-data)\b/i.test(c.req.header('content-type') ?? '')) return fields
-  const data = await c.req.formData().catch(cause => {
+  await limitBody(kib * 1024, tooLarge)(c, async () => {})
+  const unreadable = (cause: unknown) => {
     throw new HubError('invalid', 'The form that was sent cannot be read.', { cause })
-  })
+  }
+  const type = c.req.header('content-type') ?? ''
+  if (/^application\/x-www-form-urlencoded\b/i.test(type)) return new URLSearchParams(await c.req.text().catch(unreadable))
+  const fields = new URLSearchParams()
+  if (!/^multipart\/form-data\b/i.test(type)) return fields
+  const data = await c.req.formData().catch(unreadable)
   for (const [name, value] of data) if (typeof value === 'string') fields.append(name, value)
   return fields
 }

@@ -1,19 +1,29 @@
 import { HTTPException } from 'hono/http-exception'
 import type { Core } from '../core.ts'
-import type { LoginResult } from '../identity/logins.ts'
+import type { Asked, LoginResult } from '../identity/logins.ts'
+import type { Plugin } from '../plugin.ts'
 import { clientAddress, publicHost, publicUrl, withQuery } from './address.ts'
 import type { PageContext } from './environment.ts'
-import { readForm } from './guard.ts'
+import { readForm, whoIs } from './guard.ts'
+import { landing } from './landing.ts'
 import { Alert, Hidden, page } from './layout.tsx'
 import { safeNext } from './next.ts'
 
 type Failure = Pick<Extract<LoginResult, { ok: false }>, 'reason' | 'message' | 'wait'>
 
-/** `login`: the form, or on to `next` for who is signed in. */
+/**
+ * `login`: the form, or on to `next` for who is signed in. Where there is but one way: in, for whom the request names; to the
+ * provider, if the config says so.
+ */
 export const showLogin = (core: Core) =>
-  function showLogin(c: PageContext): Response | Promise<Response> {
+  async function showLogin(c: PageContext): Promise<Response> {
     const next = wanted(core, c, c.req.query('next'))
-    return core.sessions.find(c) ? c.redirect(next ?? home(core)) : loginPage(core, c, { next })
+    const visitor = await whoIs(core, c)
+    if (visitor) return c.redirect(next ?? (await landing(core, c, visitor)))
+    const only = core.logins.methods.length === 1 ? core.logins.methods[0] : undefined
+    if (only?.kind === 'request' || (core.settings.signIn.auto && only?.kind === 'redirect'))
+      return c.redirect(withQuery(`${core.base}hub/login/${only.plugin.name}`, { next }))
+    return loginPage(core, c, { next })
   }
 
 /** `login`, the form sent. A failure shows it again with what was typed, without the password. */
@@ -31,15 +41,30 @@ export const signIn = (core: Core) =>
       const message = 'The form was too old, or cookies are switched off for this site. Please sign in once more.'
       return loginPage(core, c, { ...typed, failure: { reason: 'denied', message } })
     }
-    const result = await timed(core, () => core.logins.password(method, credentials, clientAddress(c)))
-    return result.ok ? welcome(core, c, result, method, next) : loginPage(core, c, { ...typed, failure: result })
+    const held = fields.get('held')
+    const answered = { held: held ?? '', answer: fields.get('answer') ?? '' }
+    const result = await timed(core, () =>
+      held === null
+        ? core.logins.signIn(c, method, credentials, clientAddress(c))
+        : core.logins.answer(c, method, answered, clientAddress(c)),
+    )
+    if (result.ok) return welcome(core, c, result, method, next)
+    return result.reason === 'asked'
+      ? questionPage(core, c, result, method, next)
+      : loginPage(core, c, { ...typed, failure: result })
   }
 
-/** `login/METHOD`: off to the provider. */
+/** `login/METHOD`: off to the provider, or in, where the request itself says who it is. */
 export const beginLogin = (core: Core) =>
   async function beginLogin(c: PageContext): Promise<Response> {
+    const named = c.req.param('method')
+    if (core.logins.methods.some(({ plugin, kind }) => kind === 'request' && plugin.name === named)) {
+      const next = wanted(core, c, c.req.query('next'))
+      const result = await timed(core, () => core.logins.identify(c, named!, clientAddress(c)))
+      return result.ok ? welcome(core, c, result, named!, next) : loginPage(core, c, { next, failure: result })
+    }
     const { method, callback } = redirecting(core, c)
-    const next = wanted(core, c, c.req.query('next')) ?? home(core)
+    const next = wanted(core, c, c.req.query('next')) ?? ''
     return c.redirect((await core.logins.begin(c, method, callback, next)).href)
   }
 
@@ -53,11 +78,11 @@ export const finishLogin = (core: Core) =>
   }
 
 async function welcome(core: Core, c: PageContext, result: LoginResult & { ok: true }, method: string, next: string | undefined) {
-  await core.sessions.open(c, result.user.id, method)
-  return c.redirect(next ?? home(core))
+  await core.sessions.open(c, result.user.id, method, result.session)
+  return c.redirect(next ?? (await landing(core, c, result.user)))
 }
 
-async function timed<R extends LoginResult>(core: Core, ask: () => Promise<R>): Promise<R> {
+async function timed<R extends LoginResult | Asked>(core: Core, ask: () => Promise<R>): Promise<R> {
   const done = core.metrics.login.startTimer()
   try {
     const result = await ask()
@@ -79,9 +104,59 @@ function redirecting(core: Core, c: PageContext): { method: string; callback: UR
 }
 
 const wanted = (core: Core, c: PageContext, next: string | null | undefined) => safeNext(next, publicHost(core, c))
-const home = (core: Core) => `${core.base}hub/home`
+
+/** Where somebody goes who has no account yet. */
+function More({ core, plugin: { name, authenticator } }: { core: Core; plugin: Plugin }) {
+  const link = authenticator?.kind === 'password' && authenticator.link
+  return (
+    link && (
+      <p>
+        <a href={`${core.base}hub/x/${name}/${link.page}`}>{link.label}</a>
+      </p>
+    )
+  )
+}
 
 const statusOf = { wrong: 403, denied: 403, unavailable: 503, wait: 429 } as const
+
+/** One thing more, of who has given name and password. */
+function questionPage(core: Core, c: PageContext, { challenge, held }: Asked, method: string, next: string | undefined) {
+  const { question, content, problem, autocomplete = 'off' } = challenge
+  const login = `${core.base}hub/login`
+  return page(
+    core,
+    c,
+    { title: 'Sign in', status: problem === undefined ? 200 : 403, bare: true },
+    <section class="narrow panel login plugin">
+      <h1>Sign in to {core.settings.branding.name}</h1>
+      {problem !== undefined && (
+        <Alert>
+          <p>{problem}</p>
+        </Alert>
+      )}
+      {content}
+      <form method="post" action={withQuery(login, { next })}>
+        <Hidden xsrf={core.xsrf.token(c)} method={method} held={held} />
+        <label>
+          {question}
+          <input
+            name="answer"
+            required
+            maxlength={1024}
+            autocomplete={autocomplete}
+            autocapitalize="none"
+            spellcheck={false}
+            autofocus
+          />
+        </label>
+        <button type="submit">Continue</button>
+      </form>
+      <p>
+        <a href={withQuery(login, { next })}>Start again</a>
+      </p>
+    </section>,
+  )
+}
 
 interface Typed {
   next?: string | undefined
@@ -94,12 +169,12 @@ function loginPage(core: Core, c: PageContext, { next, username = '', method, fa
   const xsrf = core.xsrf.token(c)
   const login = `${core.base}hub/login`
   const passwords = core.logins.methods.filter(({ kind }) => kind === 'password')
-  const redirects = core.logins.methods.filter(({ kind }) => kind === 'redirect')
+  const others = core.logins.methods.filter(({ kind }) => kind === 'redirect' || kind === 'request')
   if (failure?.wait) c.header('Retry-After', String(Math.ceil(failure.wait)))
   return page(
     core,
     c,
-    { title: 'Sign in', status: failure ? statusOf[failure.reason] : 200, bare: true },
+    { title: 'Sign in', status: failure ? statusOf[failure.reason] : 200, bare: true, announce: 'login' },
     <section class="narrow panel login">
       <img class="mark" src={`${core.base}hub/logo`} alt="" width="56" height="56" />
       <h1>Sign in to {core.settings.branding.name}</h1>
@@ -150,15 +225,22 @@ function loginPage(core: Core, c: PageContext, { next, username = '', method, fa
               </label>
               <button type="submit">{alike ? `${label} (${plugin.name})` : label}</button>
             </form>
+            <More core={core} plugin={plugin} />
           </>
         )
       })}
-      {passwords.length > 0 && redirects.length > 0 && <p class="or">or</p>}
-      {redirects.map(({ plugin, label }) => (
+      {passwords.length > 0 && others.length > 0 && <p class="or">or</p>}
+      {core.logins.methods.map(({ kind, label }) => kind === 'none' && <p>{label}</p>)}
+      {others.map(({ plugin, label }) => (
         <a class="button" href={withQuery(`${login}/${plugin.name}`, { next })}>
           {label}
         </a>
       ))}
+      {core.settings.branding.terms && (
+        <p class="muted">
+          By signing in you agree to the <a href={core.settings.branding.terms}>terms of use</a>.
+        </p>
+      )}
     </section>,
   )
 }

@@ -2,11 +2,13 @@ import type { Core } from '../core.ts'
 import type { Caller } from '../plugin.ts'
 import { mayReadAudit, mayReadRoles } from '../rights.ts'
 import type { PageContext } from './environment.ts'
+import { holdsForOthers } from './share.tsx'
 
 /** The pages of the administration, and who sees a link to each. */
 const sections: { path: string; label: string; may(caller: Caller): boolean }[] = [
   { path: 'admin', label: 'Users and servers', may: caller => caller.holds('list:users') },
   { path: 'admin/groups', label: 'Groups', may: caller => caller.holds('list:groups') },
+  { path: 'admin/shares', label: 'Shares', may: caller => holdsForOthers(caller, 'read:shares') },
   { path: 'admin/services', label: 'Services', may: caller => caller.holds('list:services') },
   { path: 'admin/storage', label: 'Storage', may: caller => caller.holds('admin:users') },
   { path: 'admin/roles', label: 'Roles', may: mayReadRoles },

@@ -203,7 +203,6 @@ function userPage(core: Core, c: PageContext, user: UserRecord, problem?: Child)
 function Account(props: { core: Core; user: UserRecord; may(scope: string): boolean; audit: boolean }) {
   const { core, user, may, audit } = props
   const groups = core.users.groups.of(user.id)
-  const told = new Set(user.toldGroups)
   return (
     <dl class="panel facts">
       {may('read:users') && (
@@ -230,8 +229,7 @@ function Account(props: { core: Core; user: UserRecord; may(scope: string): bool
             <ul class="plain">
               {groups.map(group => (
                 <li>
-                  <GroupName core={core} group={group} />{' '}
-                  <span class="muted">{told.has(group) ? `told by ${user.identity?.authenticator}` : 'put in here'}</span>
+                  <GroupName core={core} group={group} /> <span class="muted">{toldBy(core, user, group)}</span>
                 </li>
               ))}
             </ul>
@@ -268,7 +266,8 @@ export function adminBecause({ adminBy, identity }: UserRecord): string {
 
 function RoleTable({ core, user }: { core: Core; user: UserRecord }) {
   const owner = { owner: user.name }
-  const services = core.services.grantedTo(user.name, core.users.groups.of(user.id))
+  const services = core.services.grantedTo(core.roles.meantBy(user.name) ?? '', core.users.groups.of(user.id))
+  const shares = core.roles.expand(core.shares.grantedTo(user.id), owner)
   return (
     <table>
       <thead>
@@ -296,6 +295,17 @@ function RoleTable({ core, user }: { core: Core; user: UserRecord }) {
             <td data-label="From where">Services that say in the config who may use them</td>
             <td data-label="What it allows">
               <Scopes scopes={services} />
+            </td>
+          </tr>
+        )}
+        {shares.size > 0 && (
+          <tr>
+            <th scope="row" class="muted">
+              no role
+            </th>
+            <td data-label="From where">Servers that others share with them, or with a group of theirs</td>
+            <td data-label="What it allows">
+              <Scopes scopes={shares} />
             </td>
           </tr>
         )}
@@ -368,4 +378,10 @@ function Changes({ caller, user, action, xsrf, may }: Changed) {
       </div>
     </>
   )
+}
+
+/** Why somebody is in a group. */
+function toldBy(core: Core, user: UserRecord, group: string): string {
+  const authenticator = core.users.groups.get(group)?.told[user.id]
+  return authenticator === undefined ? 'put in here' : `told by ${authenticator}`
 }

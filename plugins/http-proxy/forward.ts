@@ -20,6 +20,12 @@ const upgradeTime = 90_000
 /** Milliseconds that a connection may take for the rest of what is being written to it, each time something moves. */
 const lingerTime = 10_000
 
+/**
+ * Bytes, of the headers of an answer; Node's own limit is 16 KiB. `ssl` is how http-proxy takes options of the request that it
+ * knows nothing of: it fills the object, so each request has its own.
+ */
+const maxHeaderSize = 65_536
+
 /** What goes with one request on its way. */
 export interface Passage {
   upstream: Upstream
@@ -151,7 +157,8 @@ export function forwarder(): Forwarder {
         if (!req.complete) drain(req)
       })
       dropHopByHop(req.headers)
-      const send = (agent: Agent) => attempt(passage, res, fail => kernel.web(req, res, { target, agent }, fail))
+      const send = (agent: Agent) =>
+        attempt(passage, res, fail => kernel.web(req, res, { target, agent, ssl: { maxHeaderSize } }, fail))
 
       // The server may close a kept connection in the moment it is used. What may be sent twice goes again on a new one,
       // everything else never travels on a kept one.
@@ -186,7 +193,7 @@ export function forwarder(): Forwarder {
         return failure
       }
       return attempt(passage, socket, fail =>
-        kernel.ws(req, socket, head, { target: upstream.target, agent: only(connection) }, error => {
+        kernel.ws(req, socket, head, { target: upstream.target, agent: only(connection), ssl: { maxHeaderSize } }, error => {
           // at once: http-proxy ends the socket as soon as this returns
           if (!passage.answered) refuse(socket, 503)
           fail(error)

@@ -3,7 +3,9 @@ import { type TestContext, test } from 'node:test'
 import {
   type Authenticator,
   type Awaitable,
+  type Challenge,
   type Context,
+  type Credentials,
   type Identity,
   normalizeUsername,
   type RedirectAuthenticator,
@@ -21,6 +23,8 @@ export interface PasswordCase {
   wrong?: string
   /** A name that nobody has; left out where everybody is let in. */
   stranger?: string
+  /** What the person answers when asked for more than a password; called for each challenge. */
+  answer?(challenge: Challenge): Awaitable<string>
 }
 
 /** An authenticator that sends the browser away, and a provider that lets somebody in. */
@@ -29,6 +33,20 @@ export interface RedirectCase {
   /** Sign in at the provider, as a browser that was sent to `url` would; resolves with the address it is sent back to. */
   approve(url: URL): Promise<URL>
   /** The name that `finish` tells then. */
+  name: string
+  /** A code is good only in the sign-in that it was given for, as PKCE or a nonce makes it. */
+  bindsCodes?: boolean
+  /** Stands in for the hub, which keeps auth state: called with what `finish` and `refresh` tell. */
+  keep?(identity: Identity): void
+  /** Make the provider say no when it is asked again. */
+  forget?(): Promise<void>
+}
+
+/** An authenticator that reads the request, and headers by which it knows somebody. */
+export interface RequestCase {
+  authenticator: Kind<'request'>
+  headers: Readonly<Record<string, string>>
+  /** The name that it tells then. */
   name: string
 }
 
@@ -54,16 +72,23 @@ export function testAuthenticator<K extends keyof Cases>(
 interface Cases {
   password: PasswordCase
   redirect: RedirectCase
+  request: RequestCase
+  none: { authenticator: Kind<'none'> }
 }
 
 type Promised<Case> = (what: string, check: (given: Case) => Promise<void>) => void
 
-const suites: { [K in keyof Cases]: (promise: Promised<Cases[K]>) => void } = { password: testPassword, redirect: testRedirect }
+const suites: { [K in keyof Cases]: (promise: Promised<Cases[K]>) => void } = {
+  password: testPassword,
+  redirect: testRedirect,
+  request: testRequest,
+  none: testNone,
+}
 
 function testPassword(promise: Promised<PasswordCase>): void {
   promise('the right password tells who it is, each time, and leaves what it was given as it is', async given => {
     const credentials = Object.freeze({ ...given.known })
-    for (const _ of [1, 2]) assertIs(given.known.username, await given.authenticator.check(credentials, context()))
+    for (const _ of [1, 2]) assertIs(given.known.username, await signIn(given, credentials))
   })
 
   promise('a wrong password is an answer, not an error', async ({ authenticator, known, wrong }) => {
@@ -89,14 +114,16 @@ function testPassword(promise: Promised<PasswordCase>): void {
     }
   })
 
-  promise('what can be nobody’s name is nobody', async ({ authenticator, known }) => {
+  promise('what can be nobody’s name is nobody', async given => {
+    const { known } = given
     for (const username of ['', ' ', '.', '..', '../x', 'a/b', 'a\\b', 'a\0b', 'a\nb', 'a\u200bb', 'x'.repeat(100_000)]) {
-      const answer = await authenticator.check({ ...known, username }, context())
+      const answer = await signIn(given, { ...known, username })
       assert.equal(answer && (normalizeUsername(answer.name) ?? null), null, JSON.stringify(username.slice(0, 50)))
     }
   })
 
-  promise('another spelling of a name is the same person or nobody', async ({ authenticator, known }) => {
+  promise('another spelling of a name is the same person or nobody', async given => {
+    const { known } = given
     const { username } = known
     for (const spelling of [
       username.toUpperCase(),
@@ -104,7 +131,7 @@ function testPassword(promise: Promised<PasswordCase>): void {
       username.normalize('NFD'),
       username.replace('k', '\u212a'),
     ]) {
-      const answer = await authenticator.check({ ...known, username: spelling }, context())
+      const answer = await signIn(given, { ...known, username: spelling })
       if (answer) assertIs(username, answer)
     }
   })
@@ -126,13 +153,40 @@ function testPassword(promise: Promised<PasswordCase>): void {
     assert.equal(await gone, null)
   })
 
+  promise('a wrong answer to what is asked beyond the password lets nobody in, nor does one that was used', async given => {
+    const { authenticator, known, answer } = given
+    if (!answer) return
+    const asked = async () => {
+      const challenge = await authenticator.check(known, context())
+      assert.ok(challenge && 'question' in challenge && authenticator.answer, 'something is asked')
+      assert.ok(Buffer.byteLength(challenge.state) <= 1000 && challenge.question !== '')
+      return challenge
+    }
+    for (const wrong of ['', ' ', '0', '000000', 'x'.repeat(1024), '\0', '__proto__']) {
+      const { state } = await asked()
+      const said = await authenticator.answer!({ state, answer: wrong }, context())
+      assert.ok(!said || ('question' in said && said.problem), JSON.stringify(wrong))
+    }
+    const challenge = await asked()
+    const right = await answer(challenge)
+    assert.ok(isIdentity(await authenticator.answer!({ state: challenge.state, answer: right }, context())))
+    const again = await asked()
+    assert.ok(!isIdentity(await authenticator.answer!({ state: again.state, answer: right }, context())), 'used once more')
+  })
+
   promise('who was signed in is still the same when asked again; who is unknown is nobody', async given => {
     const { authenticator, known, stranger } = given
     if (!authenticator.refresh) return
-    const identity = await authenticator.check(known, context())
+    const identity = await signIn(given, known)
     assert.ok(identity)
     assertIs(identity.name, await authenticator.refresh(userOf(identity), context()))
     if (stranger !== undefined) assert.equal(await authenticator.refresh(userOf({ name: stranger }), context()), null)
+  })
+}
+
+function testNone(promise: Promised<Cases['none']>): void {
+  promise('has nothing that could let anybody in', async ({ authenticator }) => {
+    assert.deepEqual(Object.keys(authenticator).sort(), ['kind', 'label'])
   })
 }
 
@@ -168,11 +222,85 @@ function testRedirect(promise: Promised<RedirectCase>): void {
     assert.ok(await answer(back.searchParams))
     assert.equal(await answer(back.searchParams), null)
   })
+
+  promise('a code is good in its own sign-in alone', async given => {
+    if (!given.bindsCodes) return
+    await begin(given.authenticator, 'state-5')
+    const query = (await given.approve(await begin(given.authenticator, 'state-6'))).searchParams
+    query.set('state', 'state-5')
+    await assert.rejects(given.authenticator.finish({ callback, query }, context()))
+  })
+
+  promise('a question that nobody waits for any more lets nobody in', async given => {
+    const { searchParams: query } = await given.approve(await begin(given.authenticator, 'state-7'))
+    const gone = async () => given.authenticator.finish({ callback, query }, context(AbortSignal.abort()))
+    assert.equal(await gone().catch(() => null), null)
+  })
+
+  promise('who was signed in is still the same when asked again, and nobody once the provider says no', async given => {
+    const { authenticator } = given
+    if (!authenticator.refresh) return
+    const { searchParams: query } = await given.approve(await begin(authenticator, 'state-8'))
+    const identity = await authenticator.finish({ callback, query }, context())
+    assert.ok(identity)
+    given.keep?.(identity)
+    for (const _ of [1, 2]) {
+      const again = await authenticator.refresh(userOf(identity), context())
+      assertIs(given.name, again)
+      assert.equal(again?.id, identity.id)
+      given.keep?.(again!)
+    }
+    if (!given.forget) return
+    await given.forget()
+    assert.equal(await authenticator.refresh(userOf(identity), context()), null)
+  })
+}
+
+function testRequest(promise: Promised<RequestCase>): void {
+  const identify = async ({ authenticator }: RequestCase, headers: Record<string, string>) =>
+    authenticator.identify(new Map(Object.entries(headers)), context())
+
+  promise('says which headers it believes, and from whom', async ({ authenticator, headers }) => {
+    assert.ok(authenticator.from.length > 0)
+    const looked = authenticator.headers.map(name => name.toLowerCase())
+    for (const name of Object.keys(headers)) assert.ok(looked.includes(name), `${name} is guarded`)
+    assert.ok(!looked.some(name => /_|^(cookie|host|x-forwarded-for)$/.test(name)))
+  })
+
+  promise('the headers tell who it is, each time', async given => {
+    for (const _ of [1, 2]) assertIs(given.name, await identify(given, given.headers))
+  })
+
+  promise('no headers, or nothing in them, is nobody', async given => {
+    assert.equal(await identify(given, {}), null)
+    for (const nothing of ['', ' ', '\xff'])
+      assert.equal(await identify(given, Object.fromEntries(Object.keys(given.headers).map(name => [name, nothing]))), null)
+  })
+
+  promise('what can be nobody’s name is nobody', async given => {
+    for (const odd of ['..', 'a/b', 'a\\b', '\xe2\x80\x8b', 'x'.repeat(100_000), '(null)']) {
+      const answer = await identify(given, Object.fromEntries(Object.keys(given.headers).map(name => [name, odd])))
+      assert.equal(answer && (normalizeUsername(answer.name) ?? null), null, JSON.stringify(odd.slice(0, 50)))
+    }
+  })
 }
 
 const callback = new URL('https://hub.example.org/hub/oauth_callback')
 
 const begin = async (authenticator: RedirectAuthenticator, state: string) => authenticator.begin({ callback, state }, context())
+
+const isIdentity = (said: Identity | Challenge | null): said is Identity => said !== null && !('question' in said)
+
+/** As the hub does it: what is asked beyond the password is answered. */
+async function signIn({ authenticator, answer }: PasswordCase, credentials: Credentials): Promise<Identity | null> {
+  let said = await authenticator.check(credentials, context())
+  while (said && !isIdentity(said)) {
+    assert.ok(authenticator.answer && answer, 'who is asked more can answer')
+    assert.equal(said.problem, undefined)
+    said = await authenticator.answer({ state: said.state, answer: await answer(said) }, context())
+  }
+  return said
+}
 
 const context = (signal: AbortSignal = AbortSignal.timeout(60_000)): Context => ({ log: silent, signal, progress() {} })
 

@@ -23,6 +23,11 @@ export function fakeHub(t: TestContext, given: Partial<Hub> & { people?: User[];
     users: () => people,
     user: name => people.find(user => user.name === name),
     signOut: async () => {},
+    endSessions: async () => [],
+    keepsAuthState: false,
+    authState: () => undefined,
+    attempt: (_name, _address, check) => check(),
+    record() {},
     servers: () => [],
     start: async () => {
       throw new HubError('unavailable', 'A fake hub starts nothing.')
