@@ -106,7 +106,7 @@ test('a folder is made with owner and mode; one that is there stays as it is', {
   await chmod(join(root, 'a/b/anna'), 0o711)
   await sh(makeFolder, 'a/b/anna', '5:5', '700')
   assert.equal(await look('a/b/anna'), '1234:100 711')
-  assert.deepEqual(await readdir(join(root, 'a/b')), ['anna'])
+  assert.deepEqual([await readdir(join(root, 'a/b')), await readdir(join(root, 'a/b/anna'))], [['anna'], ['file']])
   assert.equal(await readFile(join(root, 'a/b/anna/file'), 'utf8'), 'x')
 })
 
@@ -134,6 +134,8 @@ test('hostile names are names: no glob, no option, no command', { skip: notRoot 
   await sh(eraseFolder, 'in/*')
   assert.deepEqual(await readdir(join(root, 'in')), [])
   assert.deepEqual(await readdir(root), ['in'])
+  await sh(makeFolder, '*/anna', '1:1', '700')
+  assert.deepEqual(await readdir(join(root, '*')), ['anna'], 'nor in a folder above')
 })
 
 test('no symbolic link of a user leads the jobs elsewhere', { skip: notRoot }, async t => {
