@@ -477,6 +477,8 @@ export interface ServerView {
   readonly started: Date | null
   readonly lastActivity: Date | null
   readonly node?: string
+  /** Of the present start, as its labels on the engine say it. */
+  readonly generation?: string
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -625,8 +627,8 @@ export interface Spawner {
   list(ctx: Context): Promise<{ handle: Handle; labels: Record<string, string>; status: Status }[]>
   /** Say when a server may have changed: one event stream instead of polling each. */
   watch?(changed: (handle: Handle) => void, ctx: Context): Awaitable<Close>
-  /** The last lines first to last, then, while the signal is not aborted, new ones as they come. */
-  logs?(handle: Handle, ctx: Context): AsyncIterable<string>
+  /** The last lines first to last, then (unless `follow` is false), while the signal is not aborted, new ones as they come. */
+  logs?(handle: Handle, ctx: Context, options?: { follow?: boolean }): AsyncIterable<string>
   /** Where its servers find this hub. Asked once, before the hub listens. Left out: the loopback address. */
   reach?(ctx: Context): Awaitable<Reach>
 }

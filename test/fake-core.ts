@@ -278,6 +278,7 @@ export function fakeCore(
         const found = bearers.get(secret)
         return found && { owner: user(found.user), record: token({ hash: secret }) }
       },
+      isToken: text => bearers.has(text),
       get: () => undefined,
       async revoke(userId, matches) {
         const owner = core.users.byId(userId)!
@@ -403,7 +404,9 @@ export function fakeCore(
         servers.get(owner.name)!.delete(name)
       },
       check: async server => void calls.push(['check', server.owner.name, server.ref.name]),
-      async *logs() {},
+      async *logs({ failure }) {
+        yield* failure?.cause.log ?? []
+      },
       heard() {},
       engine: { ok: true },
     },
