@@ -4,7 +4,7 @@ import { HTTPException } from 'hono/http-exception'
 import { routePath } from 'hono/route'
 import { limitBody } from '../body-limit.ts'
 import type { Core } from '../core.ts'
-import { HubError } from '../errors.ts'
+import { HubError, isHubError } from '../errors.ts'
 import type { UserRecord } from '../store/records.ts'
 import { jupyterhubVersion } from '../version.ts'
 import { origin, sent, withQuery } from './address.ts'
@@ -118,14 +118,19 @@ export const form = (core: Core, shown?: (c: PageContext) => Response | Promise<
       c.set('fields', fields)
       return next()
     }
+    const refused = (cause?: unknown) => {
+      const message = 'This form is too old, or did not come from this site. Go back, reload the page and try again.'
+      return new HubError('denied', message, { cause })
+    }
     // A page elsewhere must not choose what stands in a form of ours.
-    if (!shown || c.req.header('sec-fetch-site') === 'cross-site')
-      throw new HubError(
-        'denied',
-        'This form is too old, or did not come from this site. Go back, reload the page and try again.',
-      )
+    if (!shown || c.req.header('sec-fetch-site') === 'cross-site') throw refused()
     c.set('again', fields)
-    const page = await shown(c)
+    const show = async () => shown(c)
+    const page = await show().catch(error => {
+      c.set('again', undefined)
+      // There is no such page, or not for them.
+      throw isHubError(error) ? refused(error) : error
+    })
     return page.status === 200 ? new Response(page.body, { status: 403, headers: page.headers }) : page
   }
 
