@@ -44,6 +44,7 @@ export function ServerCard({ core, caller, server, xsrf }: { core: Core; caller:
           </dd>
         </div>
       </dl>
+      {!stopped && server.notice && <p class="notice">{server.notice}</p>}
       {stopped && failure && (
         <p class="muted">
           {failure.cause.message} <a href={serverPage(core, 'spawn-pending', target(server))}>Details</a>

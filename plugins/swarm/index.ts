@@ -1,8 +1,12 @@
 import { type Hub, type Log, messageOf, type Plugin, parseOptions } from 'swarmhub'
 import { docker } from '../docker/client.ts'
+import { createMover } from './move.ts'
+import { createNodes } from './nodes.ts'
+import { nodesPage } from './nodes-page.ts'
 import { findPlace, manager, type Place } from './place.ts'
 import { type SwarmOptions, settings as schema } from './settings.ts'
 import { createSpawner } from './spawner.ts'
+import { createWarmer } from './warm.ts'
 
 export type { SwarmOptions } from './settings.ts'
 
@@ -10,28 +14,54 @@ export type { SwarmOptions } from './settings.ts'
 export function swarm(options: SwarmOptions = {}) {
   const settings = parseOptions('swarm', schema, options)
   const engine = docker(settings.docker)
-  let hub = ''
+  let hub: Pick<Hub, 'id' | 'offers' | 'servers'> = { id: '', offers: () => [], servers: () => [] }
   let found: Place | undefined
   /** Does not change while this process lives, but the engine may not be up yet. */
   const place = async (signal: AbortSignal) => {
     found ??= await findPlace(engine, signal)
     return found
   }
-  const { spawner, sweep } = createSpawner({ engine, settings, hub: () => hub, place })
+  const nodes = createNodes(engine, settings)
+  const { spawner, sweep, list, image, keepingOf } = createSpawner({ engine, settings, hub: () => hub.id, place, nodes })
+  const mover = createMover({ nodes, keepingOf, list })
+  const warmer = createWarmer({ engine, settings, nodes, hub: () => hub, pinned: image.pinned })
+  const warmEvery = settings.warm === true ? 6 * 3_600_000 : settings.warm
 
   return {
     name: 'swarm',
     spawner,
-    jobs: { secrets: { every: 600_000, run: sweep } },
+    hooks: mover.hooks,
+    jobs: {
+      secrets: { every: 600_000, run: sweep },
+      paused: { every: 10_000, run: mover.look },
+      ...(warmEvery !== false && {
+        warm: {
+          every: warmEvery,
+          atStart: true,
+          deadline: 86_400_000,
+          run: async ctx => void (await warmer.run(undefined, ctx)),
+        },
+      }),
+    },
+    commands: {
+      warm: {
+        summary: '[profile]: get its image, or those of all profiles, onto all nodes that may run it',
+        run: ([profile], ctx) => warmer.report(profile, ctx),
+      },
+    },
+    web: nodesPage({ engine, nodes, warmer, hub: () => hub }),
+    links: [{ label: 'Nodes', page: 'nodes', scope: 'admin-ui' }],
     health: async signal => void (await manager(engine, signal)),
 
-    async setup({ id, log }: Hub) {
-      hub = id
+    async setup(own: Hub) {
+      const { log } = own
+      hub = own
       await place(AbortSignal.timeout(10_000)).then(
         here => sayWay(log, here, settings.network),
         // It may come up later. Until then nothing can be started, and what runs runs on.
         error => log.warn('the Swarm cannot be asked', { error: messageOf(error) }),
       )
+      return mover.begin(own)
     },
   } satisfies Plugin
 }

@@ -1,6 +1,21 @@
 import type { Cause, Status } from 'swarmhub'
 import { z } from 'zod'
 import { causeOfFailure, causeOfWaiting, lost } from './cause.ts'
+import { drained, type Keeping, taskMount } from './storage.ts'
+
+/** Amounts, of a node or reserved for a task. A generic resource is counted, or has names of which each is one. */
+export const amounts = z.object({
+  NanoCPUs: z.number().optional(),
+  MemoryBytes: z.number().optional(),
+  GenericResources: z
+    .array(
+      z.object({
+        DiscreteResourceSpec: z.object({ Kind: z.string(), Value: z.number() }).optional(),
+        NamedResourceSpec: z.object({ Kind: z.string(), Value: z.string() }).optional(),
+      }),
+    )
+    .nullish(),
+})
 
 /** What is read of a task. */
 export const task = z.object({
@@ -19,8 +34,10 @@ export const task = z.object({
       .nullish(),
   }),
   Spec: z.object({
-    ContainerSpec: z.object({ Image: z.string() }),
-    Resources: z.object({ Limits: z.object({ MemoryBytes: z.number().optional() }).nullish() }).nullish(),
+    ContainerSpec: z.object({ Image: z.string(), Mounts: z.array(taskMount).nullish() }),
+    Resources: z
+      .object({ Limits: z.object({ MemoryBytes: z.number().optional() }).nullish(), Reservations: amounts.nullish() })
+      .nullish(),
     Placement: z.object({ Constraints: z.array(z.string()).nullish() }).nullish(),
     RestartPolicy: z.object({ Condition: z.string().optional() }).nullish(),
   }),
@@ -32,14 +49,31 @@ export const task = z.object({
 /** What is read of a node. */
 export const node = z.object({
   ID: z.string(),
-  Spec: z.object({ Availability: z.string() }),
-  Description: z.object({ Hostname: z.string() }),
+  Spec: z.object({
+    Availability: z.string(),
+    Role: z.string().optional(),
+    Labels: z.record(z.string(), z.string()).nullish(),
+  }),
+  Description: z.object({
+    Hostname: z.string(),
+    Platform: z.object({ OS: z.string().optional(), Architecture: z.string().optional() }).nullish(),
+    Engine: z.object({ Labels: z.record(z.string(), z.string()).nullish() }).nullish(),
+    Resources: amounts.nullish(),
+  }),
   Status: z.object({ State: z.string(), Addr: z.string().optional() }),
   ManagerStatus: z.object({ Addr: z.string().optional() }).nullish(),
 })
 
 export type Task = z.output<typeof task>
 export type Node = z.output<typeof node>
+
+/** What is known beside tasks and nodes. */
+export interface Known {
+  waited: number
+  patience: number
+  isLost?(node: Node): boolean
+  keeping?: Keeping
+}
 
 /** How a server is reached. */
 export interface Way {
@@ -53,13 +87,14 @@ export interface Way {
 
 /**
  * What a service's tasks say, together with the state of their nodes: neither alone is the truth. `waited` is for how many
- * milliseconds it has been known that no node fits, `patience` after how many that is final.
+ * milliseconds it has been known that no node fits, `patience` after how many that is final; `isLost`, whether its node has been down for so
+ * long that it is taken for lost, whatever the Swarm still says of the task; `keeping`, where its files are.
  */
 export function statusOf(
   tasks: readonly Task[],
   nodes: ReadonlyMap<string, Node>,
   way: Way,
-  { waited, patience }: { waited: number; patience: number },
+  { waited, patience, isLost = () => false, keeping = 'shared' }: Known,
 ): Status {
   const task = newest(tasks)
   if (!task) return { state: 'starting', step: 'queued', message: 'Waiting for a place to run' }
@@ -71,12 +106,13 @@ export function statusOf(
   }
 
   if (isStartedAgain(task)) return starting('starting', `Failed on ${name}, starting again`)
-  if (isOver(task)) return { state: 'gone', cause: causeOfEnd(task, at) }
+  if (isOver(task)) return { state: 'gone', cause: causeOfEnd(task, at, keeping) }
   if (task.NodeID !== undefined && !at)
-    return { state: 'gone', cause: lost(undefined, 'the node is no part of the Swarm any more') }
+    return { state: 'gone', cause: lost(undefined, 'the node is no part of the Swarm any more', keeping) }
   if (at && at.Status.State !== 'ready') {
     // Swarm has given it up: should the node come back, its server is ended there.
-    if (at.Status.State === 'down' && task.DesiredState !== 'running') return { state: 'gone', cause: lost(name, words) }
+    if (at.Status.State === 'down' && (task.DesiredState !== 'running' || isLost(at)))
+      return { state: 'gone', cause: lost(name, words, keeping) }
     return { state: 'unknown', why: `The node ${name} does not answer.` }
   }
   switch (state) {
@@ -124,16 +160,15 @@ export function newest(tasks: readonly Task[]): Task | undefined {
   return (wanted.length > 0 ? wanted : [...tasks]).sort((a, b) => (a.CreatedAt < b.CreatedAt ? 1 : -1))[0]
 }
 
-function causeOfEnd(task: Task, at: Node | undefined): Cause {
+function causeOfEnd(task: Task, at: Node | undefined, keeping: Keeping): Cause {
   const { State, Err, ContainerStatus } = task.Status
   const ran = Boolean(ContainerStatus?.ContainerID)
-  if (State === 'orphaned' || (State === 'shutdown' && at?.Status.State !== 'ready')) return lost(at?.Description.Hostname, Err)
+  if (State === 'orphaned' || (State === 'shutdown' && at?.Status.State !== 'ready'))
+    return lost(at?.Description.Hostname, Err, keeping)
   if (State === 'complete') return { code: 'exited', message: 'The server was shut down from inside.', exitCode: 0 }
   if (State === 'shutdown') {
-    const message =
-      at?.Spec.Availability === 'drain'
-        ? `The server was ended because its machine, ${at.Description.Hostname}, is being emptied for maintenance.`
-        : 'The server was ended by the administrator of the Swarm.'
+    if (at?.Spec.Availability === 'drain') return drained(at.Description.Hostname, Err, keeping)
+    const message = 'The server was ended by the administrator of the Swarm.'
     return { code: 'killed', message, hint: 'Start it again.', ...(Err && { engine: Err }) }
   }
   return causeOfFailure(Err ?? '', {
