@@ -16,9 +16,10 @@ export function swarm(options: SwarmOptions = {}) {
   const engine = docker(settings.docker)
   let hub: Pick<Hub, 'id' | 'offers' | 'servers'> = { id: '', offers: () => [], servers: () => [] }
   let found: Place | undefined
-  /** Does not change while this process lives, but the engine may not be up yet. */
-  const place = async (signal: AbortSignal) => {
-    found ??= await findPlace(engine, signal)
+  /** Does not change while this process lives, except that its container joins networks; the engine may not be up yet. */
+  const place = async (signal: AbortSignal, joining: readonly string[] = []) => {
+    const mayHaveJoined = found?.contained && joining.length > 0 && !joining.some(id => found?.networks.has(id))
+    if (!found || mayHaveJoined) found = await findPlace(engine, signal)
     return found
   }
   const nodes = createNodes(engine, settings)

@@ -52,7 +52,7 @@ export async function manager(docker: Docker, signal: AbortSignal, deadline?: nu
 }
 
 /** The container that this process runs in, if the engine knows it. */
-async function ownContainer(docker: Docker, signal: AbortSignal): Promise<Container | undefined> {
+export async function ownContainer(docker: Docker, signal: AbortSignal): Promise<Container | undefined> {
   const mounts = await readFile('/proc/self/mountinfo', 'utf8').catch(() => '')
   // Docker puts these files there from the container's folder. On the host itself they are the host's own.
   const mounted = /\/([0-9a-f]{64})\/\S+ \/etc\/(?:hostname|hosts|resolv\.conf) /.exec(mounts)?.[1]

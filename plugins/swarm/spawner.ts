@@ -30,7 +30,8 @@ export interface SpawnerParts {
   settings: Settings
   /** The hub's id; known once the plugin is set up. */
   hub(): string
-  place(signal: AbortSignal): Promise<Place>
+  /** `joining`: ids of networks that a server is about to join; the hub may have joined one of them just now. */
+  place(signal: AbortSignal, joining?: readonly string[]): Promise<Place>
   nodes: Nodes
 }
 
@@ -165,11 +166,8 @@ export function createSpawner({ engine, settings, hub, place, nodes }: SpawnerPa
     const { signal } = ctx
     const named = spec.image ?? settings.image
     if (named === undefined) throw new HubError('failed', 'No image is named for this server. Set `image` in its profile.')
-    const [pinned, networks, { networks: own }] = await Promise.all([
-      image.pinned(named, ctx),
-      networkIds(spec.networks, signal),
-      place(signal),
-    ])
+    const [pinned, networks] = await Promise.all([image.pinned(named, ctx), networkIds(spec.networks, signal)])
+    const { networks: own } = await place(signal, networks)
     const shared = settings.network === 'host-port' ? undefined : networks.find(id => own.has(id))
     if (settings.network === 'overlay' && shared === undefined) {
       const says = 'The hub is on none of the networks of this server. Attach the hub’s container to one of them.'
