@@ -139,10 +139,7 @@ test('the time that a node is down or paused counts from when it was seen first,
 
 test('the notice tells what to do, and when the hub does it', () => {
   const at = new Date('2026-01-01T14:30:10Z')
-  assert.match(
-    noticeOf('n1', 'moving', at),
-    /Save your work: at 14:30 UTC this server is stopped, and started on another machine/,
-  )
+  assert.match(noticeOf('n1', 'moving', at), /Save your work: from 14:30 UTC on, .* is stopped and started there/)
   assert.match(noticeOf('n1', 'shared', at), /stop this server and start it again/)
   assert.match(noticeOf('n1', 'pinned', at), /on that machine alone/)
 })
@@ -171,7 +168,9 @@ function moverOf(t: Parameters<typeof fakeHub>[0], keeping: Keeping, start: (tri
     },
   })
   const closed = { at: undefined as Date | undefined }
+  const others = { found: [nodeOf('n1', { availability: 'pause' })] }
   const nodes = {
+    room: async () => roomOf(others.found, []),
     movesAt: () => closed.at,
     get someClosed() {
       return closed.at !== undefined
@@ -184,7 +183,7 @@ function moverOf(t: Parameters<typeof fakeHub>[0], keeping: Keeping, start: (tri
     keepingOf: () => keeping,
     async list() {
       lists++
-      return [{ handle: {}, labels, status: { state: 'running', target: 'http://x', node: 'n1' }, nodeId: 'id-n1' }]
+      return [{ handle: {}, labels, status: { state: 'running', target: 'http://x', node: 'n1' }, task: taskOn('n1') }]
     },
   })
   t.after(mover.begin(hub))
@@ -195,7 +194,7 @@ function moverOf(t: Parameters<typeof fakeHub>[0], keeping: Keeping, start: (tri
     reason: 'lost',
     cause: { code, message: 'x' },
   })
-  return { mover, calls, servers, closed, stop, lists: () => lists }
+  return { mover, calls, servers, closed, others, stop, lists: () => lists }
 }
 
 const settled = () => sleep(500)
@@ -239,13 +238,17 @@ test('what its user has started in the meantime is left alone; a hub that is bus
 })
 
 test('a server on a paused node is moved when its time has come, and not before; without such a node nothing is asked', async t => {
-  const { mover, calls, closed, lists } = moverOf(t, 'moving')
+  const { mover, calls, closed, others, lists } = moverOf(t, 'moving')
   await mover.look(fakeContext())
   assert.equal(lists(), 0)
   closed.at = new Date(Date.now() + 60_000)
   await mover.look(fakeContext())
   assert.deepEqual([lists(), calls], [1, []])
   closed.at = new Date(Date.now() - 1)
+  await mover.look(fakeContext())
+  await settled()
+  assert.deepEqual(calls, [], 'no other node takes it')
+  others.found.push(nodeOf('n2'))
   await mover.look(fakeContext())
   await settled()
   assert.deepEqual(calls, ['stop alice/lab admin', 'start alice/lab'])

@@ -32,12 +32,23 @@ export function roomOf(nodes: Iterable<Node>, tasks: readonly Task[]): Room[] {
 export function placesFor(profile: Profile, rooms: readonly Room[], constraints: readonly string[]): number | undefined {
   const { placement, cpuGuarantee = 0, memoryGuarantee = 0, resources = {} } = profile
   const open = rooms.filter(({ node }) => isOpen(node) && mayRun(node, placement, constraints))
-  const needs = [
+  const needs = new Map([
     ['cpu', cpuGuarantee * 1e9],
     ['memory', memoryGuarantee],
     ...Object.entries(resources).map(([kind, amount]) => [`generic ${kind}`, amount] as const),
-  ] as const
-  const wanted = needs.filter(([, amount]) => amount > 0)
+  ])
+  return placesIn(open, needs)
+}
+
+/** Would a task like this one find a place on another node than its own? */
+export function hasPlaceElsewhere({ NodeID, Spec }: Task, rooms: readonly Room[]): boolean {
+  const constraints = Spec.Placement?.Constraints ?? []
+  const open = rooms.filter(({ node }) => node.ID !== NodeID && isOpen(node) && mayRun(node, undefined, constraints))
+  return placesIn(open, amountsOf(Spec.Resources?.Reservations)) !== 0
+}
+
+function placesIn(open: readonly Room[], needs: Amounts): number | undefined {
+  const wanted = [...needs].filter(([, amount]) => amount > 0)
   if (wanted.length === 0) return open.length > 0 ? undefined : 0
   const onNode = ({ free }: Room) => Math.min(...wanted.map(([kind, amount]) => Math.floor((free.get(kind) ?? 0) / amount)))
   return open.reduce((sum, room) => sum + Math.max(0, onNode(room)), 0)

@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Context, type Handle, type Hub, isHubError, labelKeys, messageOf, type Plugin, type Status } from 'swarmhub'
+import { hasPlaceElsewhere } from './capacity.ts'
 import type { Nodes } from './nodes.ts'
+import type { Task } from './status.ts'
 import type { Keeping } from './storage.ts'
 
 /** So many servers at once: those of a node with hundreds must not keep others from starting. */
@@ -10,7 +12,7 @@ interface MoveParts {
   nodes: Nodes
   /** Where the files of a server are, by its generation. */
   keepingOf(generation: string): Keeping | undefined
-  list(signal: AbortSignal): Promise<{ handle: Handle; labels: Record<string, string>; status: Status; nodeId?: string }[]>
+  list(signal: AbortSignal): Promise<{ handle: Handle; labels: Record<string, string>; status: Status; task?: Task }[]>
 }
 
 /** Starts servers again on another node, when theirs is lost, emptied or closed, and they can and may. Nothing that its user has stopped. */
@@ -88,19 +90,34 @@ export function createMover({ nodes, keepingOf, list }: MoveParts) {
       return () => control.abort()
     },
 
-    /** Move what is on a paused node and was warned for long enough. To be called now and then; without such a node it asks nothing. */
+    /**
+     * Move what is on a paused node, was warned for long enough and finds a place elsewhere. To be called now and then; without such a
+     * node it asks nothing.
+     */
     async look({ signal, log }: Context): Promise<void> {
       if (!running || !nodes.someClosed) return
       const { hub } = running
-      for (const { labels, status, nodeId } of await list(signal)) {
-        const at = nodeId === undefined ? undefined : nodes.movesAt(nodeId)
-        if (status.state !== 'running' || !at || at.getTime() > Date.now()) continue
-        if (keepingOf(labels[labelKeys.generation] ?? '') !== 'moving') continue
+      const due = (await list(signal)).filter(({ labels, status, task }) => {
+        const at = nodes.movesAt(task?.NodeID ?? '')
+        return (
+          status.state === 'running' &&
+          at &&
+          at.getTime() <= Date.now() &&
+          keepingOf(labels[labelKeys.generation] ?? '') === 'moving'
+        )
+      })
+      if (due.length === 0) return
+      const rooms = await nodes.room(signal)
+      for (const { labels, status, task } of due) {
         const user = [...hub.users()].find(({ id }) => id === labels[labelKeys.userId])?.name
         const server = labels[labelKeys.server] ?? ''
-        if (user === undefined) continue
+        if (user === undefined || !task) continue
+        if (!hasPlaceElsewhere(task, rooms)) {
+          log.debug('no other node has room for a server that is to be moved', { user, server })
+          continue
+        }
         enqueue(user, server, async (hub, signal) => {
-          log.info('a server is moved off its node', { user, server, node: status.node })
+          log.info('a server is moved off its node', { user, server, node: status.state === 'running' ? status.node : undefined })
           await hub.stop(user, server, 'admin')
           await startAgain(hub, user, server, signal)
         })

@@ -101,8 +101,8 @@ export function createSpawner({ engine, settings, hub, place, nodes }: SpawnerPa
         const handle = handleOf(service)
         const own = byService.get(service.ID) ?? []
         const status = await judge(handle, own, nodes, signal)
-        const nodeId = newest(own)?.NodeID
-        return { handle, labels: service.Spec.Labels ?? {}, status, ...(nodeId !== undefined && { nodeId }) }
+        const task = newest(own)
+        return { handle, labels: service.Spec.Labels ?? {}, status, ...(task && { task }) }
       }),
     )
   }

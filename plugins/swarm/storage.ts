@@ -60,5 +60,6 @@ export function noticeOf(node: string, keeping: Keeping, at: Date): string {
   if (keeping === 'pinned')
     return `${closing} and stop this server: its files are on that machine alone, and it can be started again when the machine is back.`
   if (keeping === 'shared') return `${closing}, stop this server and start it again: then it runs on another machine.`
-  return `${closing}: at ${at.toISOString().slice(11, 16)} UTC this server is stopped, and started on another machine.`
+  const from = at.toISOString().slice(11, 16)
+  return `${closing}: from ${from} UTC on, as soon as another machine has room, this server is stopped and started there.`
 }
