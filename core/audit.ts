@@ -18,6 +18,7 @@ export const actions = [
   'group.delete',
   'role.change',
   'share.create',
+  'share.accept',
   'share.revoke',
   'account.create',
   'account.approve',

@@ -1,8 +1,10 @@
 import type { Audit } from './audit.ts'
 import type { Settings } from './config/schema.ts'
+import type { AuthStates } from './identity/auth-state.ts'
 import type { Logins } from './identity/logins.ts'
 import type { Roles } from './identity/roles.ts'
 import type { Sessions } from './identity/sessions.ts'
+import type { Shares } from './identity/shares.ts'
 import type { Tokens } from './identity/tokens.ts'
 import type { Users } from './identity/users.ts'
 import type { Xsrf } from './identity/xsrf.ts'
@@ -23,8 +25,10 @@ export interface Core {
   url: URL | undefined
   users: Users
   roles: Roles
+  shares: Shares
   tokens: Tokens
   sessions: Sessions
+  authStates: AuthStates
   xsrf: Xsrf
   logins: Logins
   oauth: OAuthProvider

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import type { Address } from './cli/places.ts'
 import type { LoadedConfig } from './config/load.ts'
+import { placeOf } from './config/place.ts'
 import type { Settings } from './config/schema.ts'
 import { frontProof } from './front-door.ts'
 import type { Close, Log, RouteApi } from './plugin.ts'
@@ -28,7 +29,7 @@ export async function openFront({ settings, dataFolder }: LoadedConfig, { hub, r
   await makeFolder(folder)
   const control = new AbortController()
   const close = await proxy.serve(
-    { hub, hubHeaders: frontProof(routeApi), api: routeApi, base: baseOf(settings), folder, patience },
+    { hub, hubHeaders: frontProof(routeApi), api: routeApi, base: placeOf(settings).base, folder, patience },
     { log: log.with({ plugin: name }), signal: control.signal, progress() {} },
   )
   return async () => {
@@ -37,14 +38,12 @@ export async function openFront({ settings, dataFolder }: LoadedConfig, { hub, r
   }
 }
 
-/** The path prefix of the whole hub, with both slashes. */
-const baseOf = ({ url }: Settings) => (url === undefined ? '/' : new URL(url.replace(/\/*$/, '/')).pathname)
-
 /** The address to open in a browser. Once the front listens it holds the port that it got. */
 export function addressOf(settings: Settings): string {
   const { listens } = settings.proxy.proxy
-  if (settings.url !== undefined) return settings.url.replace(/\/*$/, '/')
+  const { url, base } = placeOf(settings)
+  if (url !== undefined) return url.href
   if (!listens) return '(where its proxy listens)'
   const host = /^(0\.0\.0\.0|::|127\.0\.0\.1|::1)$/.test(listens.host) ? 'localhost' : listens.host
-  return new URL(`${listens.tls ? 'https' : 'http'}://${host.includes(':') ? `[${host}]` : host}:${listens.port}/`).href
+  return new URL(`${listens.tls ? 'https' : 'http'}://${host.includes(':') ? `[${host}]` : host}:${listens.port}${base}`).href
 }

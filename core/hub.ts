@@ -1,11 +1,13 @@
 import { chmod, mkdir, rm } from 'node:fs/promises'
 import { createServer, type Server as HttpServer } from 'node:http'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { getRequestListener } from '@hono/node-server'
 import { Hono } from 'hono'
 import { createApi } from './api/api.ts'
 import { type Audit, createAudit, unrecorded } from './audit.ts'
 import type { LoadedConfig } from './config/load.ts'
+import { placeOf } from './config/place.ts'
 import type { Settings } from './config/schema.ts'
 import type { Core } from './core.ts'
 import { draft } from './draft.ts'
@@ -21,7 +23,7 @@ import { createMetrics, type Metrics } from './metrics.ts'
 import { createOAuthProvider } from './oauth/provider.ts'
 import type { Close, Job, Log, Plugin, Reach, RouteApi } from './plugin.ts'
 import { createPluginHub, isPublic } from './plugin-hub.ts'
-import { createRoutes } from './servers/routes.ts'
+import { configRoutes, createRoutes } from './servers/routes.ts'
 import { createServers, type RunningServers } from './servers/servers.ts'
 import { createProbe } from './services/probe.ts'
 import { runServices } from './services/run.ts'
@@ -52,6 +54,8 @@ export interface HubProcess {
   start(options?: { wait?: number; signal?: AbortSignal }): Promise<void>
   /** Finish what is under way within the grace, write what is pending, close in reverse order. May be called twice. */
   close(): Promise<void>
+  /** Before `close`, when no other hub comes after it: stops all servers, if the config says so. May be called twice. */
+  leave(): Promise<void>
   /** Carry out `swarmhub <plugin> <verb> …`; resolves with what to print. */
   command(plugin: string, verb: string, args: string[]): Promise<string>
 }
@@ -65,10 +69,10 @@ export function createHub(
   const closing = control.signal
   const closers: Close[] = []
   let drain: (ms: number) => Promise<void> = async () => {}
+  let stopAll: () => Promise<void> = async () => {}
   let audit: Audit = unrecorded
   const metrics = createMetrics()
-  const url = settings.url === undefined ? undefined : new URL(settings.url.replace(/\/*$/, '/'))
-  const base = url?.pathname ?? '/'
+  const { url, base } = placeOf(settings)
   const options = { log, signal: closing, deadline: settings.timeouts.hook }
 
   /** The flow of a start. What opens something pushes how to close it. */
@@ -93,11 +97,13 @@ export function createHub(
       roles: identity.roles,
       services: identity.services,
       base,
-      lifetime: settings.timeouts.session,
+      lifetime: settings.tokens.oauth ?? settings.timeouts.session,
+      requirePkce: settings.tokens.requirePkce,
+      serverScopes: settings.servers.oauthScopes,
     })
 
     settings.proxy.proxy.connect?.(routeApi)
-    const routes = createRoutes(settings.proxy, log, metrics, closing, identity.services)
+    const routes = createRoutes(settings.proxy, log, metrics, closing, configRoutes(settings, identity.services))
     const servers = createServers({
       hub,
       settings,
@@ -110,8 +116,10 @@ export function createHub(
       audit,
       log,
       closing,
+      recheck: identity.logins.recheck,
     })
     drain = servers.drain
+    stopAll = servers.stopAll
     const core: Core = {
       settings,
       log,
@@ -126,6 +134,8 @@ export function createHub(
       plugins,
       closing,
       async end({ servers: too, proxy }) {
+        // Who asks says what becomes of the servers, in place of the config.
+        stopAll = async () => {}
         if (too) await servers.stopAll()
         end({ proxy })
       },
@@ -181,6 +191,10 @@ export function createHub(
       }
     },
     close: closeAll,
+    async leave() {
+      if (!settings.servers.stopOnExit || closing.aborted) return
+      await Promise.race([stopAll(), sleep(settings.timeouts.grace / 2, undefined, { ref: false })])
+    },
     async command(name, verb, args) {
       const plugin = plugins.find(plugin => plugin.name === name)
       const command = plugin?.commands?.[verb]
@@ -262,24 +276,25 @@ function coreJobs(
   const named = (name: string, job: Job) => ({ plugin: 'core', name, job })
   return [
     named('look', { every: settings.timeouts.poll, run: () => servers.look() }),
-    named('routes', { every: 60_000, run: () => servers.repairRoutes() }),
-    named('activity', { every: 60_000, run: () => servers.readActivity().finally(() => users.flush()) }),
-    named('services', { every: 60_000, atStart: true, run: ctx => probe(ctx.signal) }),
-    named('counts', { every: 60_000, atStart: true, run: () => countUsers(users, metrics) }),
+    named('routes', { every: settings.timeouts.routes, run: () => servers.repairRoutes() }),
+    named('activity', { every: settings.activity.interval, run: () => servers.readActivity().finally(() => users.flush()) }),
+    named('services', { every: settings.timeouts.services, atStart: true, run: ctx => probe(ctx.signal) }),
+    named('counts', { every: 60_000, atStart: true, run: () => countUsers(users, metrics, settings.activity.window) }),
   ]
 }
 
-/** Under JupyterHub's names for the periods. */
-function countUsers(users: Users, metrics: Metrics): void {
+/** Under JupyterHub's names for the periods, and within milliseconds of the config's own under its minutes: `30m`. */
+function countUsers(users: Users, metrics: Metrics, window: number): void {
   const now = Date.now()
   const ages = [...users.all()].map(({ id }) => now - Date.parse(users.lastActivity(id) ?? '1970-01-01'))
   metrics.users.set(users.count)
-  for (const [period, days] of [
-    ['24h', 1],
-    ['7d', 7],
-    ['30d', 30],
+  for (const [period, ms] of [
+    ['24h', 86_400_000],
+    ['7d', 7 * 86_400_000],
+    ['30d', 30 * 86_400_000],
+    [`${Math.round(window / 60_000)}m`, window],
   ] as const) {
-    metrics.active.set({ period }, ages.filter(age => age < days * 86_400_000).length)
+    metrics.active.set({ period }, ages.filter(age => age < ms).length)
   }
 }
 

@@ -17,6 +17,9 @@ import type { StateFile } from './store/file.ts'
 
 export type Awaitable<T> = T | Promise<T>
 
+/** What JSON can carry. */
+export type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json }
+
 /** Undo what a set-up did. Called once, in reverse order of the set-ups. */
 export type Close = () => Awaitable<void>
 
@@ -44,6 +47,11 @@ export interface Plugin {
   links?: readonly { label: string; page: string; scope?: string }[]
   /** Pages under `/hub/x/<name>` for everybody, signed in or not: they are asked before `web`, and only paths that this one knows. */
   welcome?: Hono<VisitorEnv>
+  /**
+   * Endpoints under `/hub/x/<name>` for programs elsewhere, such as a provider that reports something. No `_xsrf` is asked for and
+   * nobody is signed in there, whatever cookies come along: act on nothing but what the request itself proves.
+   */
+  remote?: Hono<RemoteEnv>
   /** Endpoints under `/hub/api/x/<name>`; the caller's token is checked (`c.get('caller')`). */
   api?: Hono<ApiEnv>
   /** Background work, by name. One run of a job at a time; a failed run is logged, the next still comes. */
@@ -102,6 +110,15 @@ export interface Hub {
   /** End all of a user's sessions, and revoke the tokens issued in them. For a changed password. Does nothing for nobody. */
   signOut(user: string): Promise<void>
   /**
+   * End sessions that began with this plugin's sign-in, and revoke the tokens issued in them: of whom it knows under this `id`, or
+   * those that the provider calls `session` (see Identity); with both, these sessions of this person. Resolves with whose they were.
+   */
+  endSessions(which: { id?: string; session?: string }): Promise<string[]>
+  /** Is auth state kept? Not without `authState.keys` in the config: then what an Identity brings of it is dropped. */
+  readonly keepsAuthState: boolean
+  /** What the last sign-in or refresh of a user kept; undefined for nothing. It may hold tokens: never log it, never show it. */
+  authState(user: string): Json | undefined
+  /**
    * Check a secret of somebody's that a page asks for, such as the present password. Wrong ones count as failed sign-ins of this
    * name from this address; throws `busy` with the seconds to wait when there were too many, and does not check then.
    */
@@ -155,6 +172,13 @@ export interface Identity {
   /** Left out: this authenticator does not decide. */
   admin?: boolean
   attributes?: Record<string, unknown>
+  /**
+   * What plugins may need later in this user's name, such as the provider's tokens; see Hub.authState. Encrypted at rest, removed with
+   * the user, shown to nobody but holders of `admin:auth_state`. Left out: what was kept stays. null: it is forgotten.
+   */
+  authState?: Json
+  /** How the provider calls this one sign-in, if it may end it by itself (OpenID Connect's `sid`); see Hub.endSessions. */
+  session?: string
 }
 
 /** The subject of the stage `login`. A `before:login` hook may change the identity, or refuse it by throwing. */
@@ -534,6 +558,11 @@ export interface RedirectAuthenticator {
   /** The hub has checked `state`. null is a refusal by the provider or the person. */
   finish(login: { callback: URL; query: URLSearchParams }, ctx: Context): Promise<Identity | null>
   refresh?(user: User, ctx: Context): Promise<Identity | null>
+  /**
+   * Where a browser goes that was signed out here, to be signed out of the provider, too; `back` is the hub's own page after it. null:
+   * nowhere else. A throw is logged; the person is signed out here in any case.
+   */
+  leave?(user: User, back: URL, ctx: Context): Awaitable<URL | null>
 }
 
 export interface Network {
@@ -676,6 +705,11 @@ export interface HubEnv {
 /** What a plugin's `welcome` finds: the same, but nobody need be signed in. */
 export interface VisitorEnv {
   Variables: Omit<HubEnv['Variables'], 'caller'> & { caller: Caller | undefined }
+}
+
+/** What a plugin's `remote` finds. */
+export interface RemoteEnv {
+  Variables: Pick<HubEnv['Variables'], 'log'>
 }
 
 /** What a plugin's `api` finds. */

@@ -15,6 +15,8 @@ interface Subject {
   user: string
   group: string
   service: string
+  /** Who shares their servers with the user and the group, where the path says so. */
+  owner: string
   /** The id of a token of theirs, and its secret. */
   token: string
   secret: string
@@ -41,6 +43,7 @@ const admins = (status: number, more: More = {}): Row => ({ ...more, answers: [s
 /** Others have the same right over themselves: to them it looks as if there were none (contract 4.1). */
 const owners = (status: number, more: More = {}): Row => ({ ...more, answers: [status, status, 404, 403, 403, 403] })
 
+const toBob = { body: { user: 'bob' } }
 const secret = () => `service-${crypto.randomUUID()}`
 
 const rows: Record<string, Row> = {
@@ -91,6 +94,33 @@ const rows: Record<string, Row> = {
   'DELETE /groups/:group/users': admins(200, { body: { users: ['root'] } }),
   'PUT /groups/:group/properties': admins(200, { body: { room: 'B 12' } }),
 
+  'GET /shares/:user': owners(200),
+  'GET /shares/:user/': owners(200),
+  'POST /shares/:user/': admins(200, toBob),
+  'PATCH /shares/:user/': admins(200, toBob),
+  'DELETE /shares/:user/': admins(204),
+  'GET /shares/:user/:server': owners(200),
+  'POST /shares/:user/:server': admins(200, toBob),
+  'PATCH /shares/:user/:server': admins(200, toBob),
+  'DELETE /shares/:user/:server': admins(204),
+  'GET /share-codes/:user': owners(200),
+  'GET /share-codes/:user/': owners(200),
+  'POST /share-codes/:user/': admins(200),
+  'DELETE /share-codes/:user/': admins(204),
+  'GET /share-codes/:user/:server': owners(200),
+  'POST /share-codes/:user/:server': admins(200),
+  'DELETE /share-codes/:user/:server': admins(204),
+  'GET /users/:user/shared': owners(200),
+  'GET /users/:user/shared/:owner/': owners(200),
+  'DELETE /users/:user/shared/:owner/': owners(204),
+  'GET /users/:user/shared/:owner/:server': owners(200),
+  'DELETE /users/:user/shared/:owner/:server': owners(204),
+  'GET /groups/:group/shared': admins(200),
+  'GET /groups/:group/shared/:owner/': admins(200),
+  'DELETE /groups/:group/shared/:owner/': admins(204),
+  'GET /groups/:group/shared/:owner/:server': admins(200),
+  'DELETE /groups/:group/shared/:owner/:server': admins(204),
+
   'GET /services': admins(200),
   'GET /services/:service': admins(200),
   'POST /services/:service': admins(201, { body: { api_token: secret() }, path: ({ service }) => `/services/new-${service}` }),
@@ -128,6 +158,7 @@ test('api access: every route, with each of its methods, for everybody who may a
   const { token: expired } = await well('POST', '/users/root/tokens', { expires_in: 1 })
   while ((await ask('GET', '/user', undefined, expired)).status === 200) await sleep(100)
 
+  await well('PUT', '/users/root/servers/lab')
   let count = 0
   const prepare = async (route: string): Promise<Subject> => {
     const n = ++count
@@ -136,8 +167,11 @@ test('api access: every route, with each of its methods, for everybody who may a
     const { id, token } = await well('POST', `/users/${user}/tokens`)
     if (route.includes(':server')) await well('PUT', `/users/${user}/servers/lab`)
     if (route.includes(':group')) await well('POST', `/groups/${group}`, { users: [user] })
+    if (route.includes(':owner'))
+      for (const server of ['', 'lab'])
+        await well('POST', `/shares/root/${server}`, route.includes(':group') ? { group } : { user })
     if (route.includes(':service')) await well('POST', `/services/${service}`, { api_token: secret() })
-    return { user, group, service, token: id, secret: token }
+    return { user, group, service, owner: 'root', token: id, secret: token }
   }
 
   const check = async (operation: string) => {

@@ -24,7 +24,7 @@ import { dummy } from '../plugins/dummy/index.ts'
 import { checkAnswer } from './api-answers.ts'
 
 /** Servers that are no more than an HTTP server each. A start or stop waits while its gate is shut. */
-function engine(t: TestContext) {
+export function engine(t: TestContext) {
   const made = new Map<string, { http: HttpServer; spec: ServerSpec; status: Status }>()
   const gates = { start: Promise.resolve(), stop: Promise.resolve() }
   let refusal: Error | undefined
@@ -84,6 +84,7 @@ export interface Given {
   roles?: Config['roles']
   scopes?: Config['scopes']
   services?: object[]
+  authStateKeys?: Buffer[]
 }
 
 /** A whole hub but for its pages, its state in a folder of its own, asked without a socket. */
@@ -99,6 +100,7 @@ export async function apiHub(
     roles = [],
     scopes = {},
     services = [],
+    authStateKeys = [],
   }: Given = {},
 ) {
   const folder = await mkdtemp(join(tmpdir(), 'api-'))
@@ -123,6 +125,7 @@ export async function apiHub(
     timeouts: { slow: '10s', start: '5s', answer: '2s', hook: '2s', stop: '2s' },
     limits,
     services,
+    authState: { keys: authStateKeys.map(key => key.toString('hex')) },
     ...(url !== undefined && { url }),
     ...(profiles && { profiles }),
   })

@@ -224,18 +224,36 @@ export function fakeCore(
       view,
       groups: {
         get: () => undefined,
+        byId: () => undefined,
         all: () => [],
         of: id => groups.get(core.users.byId(id)!.name) ?? [],
         byHand: () => [],
         tell: async () => {},
         set: async () => {},
         create: async () => [],
-        add: async name => ({ name, properties: {}, users: [], told: {} }),
-        remove: async name => ({ name, properties: {}, users: [], told: {} }),
-        setProperties: async (name, properties) => ({ name, properties, users: [], told: {} }),
+        add: async name => ({ id: name, name, properties: {}, users: [], told: {} }),
+        remove: async name => ({ id: name, name, properties: {}, users: [], told: {} }),
+        setProperties: async (name, properties) => ({ id: name, name, properties, users: [], told: {} }),
         delete: async () => {},
       },
       flush: async () => {},
+    },
+
+    // Nothing is shared: what is shared has tests with a whole hub.
+    shares: {
+      grantedTo: () => [],
+      of: () => [],
+      with: () => [],
+      get: () => undefined,
+      nameOf: () => undefined,
+      grant: async () => Promise.reject(new HubError('missing', 'There is no such server.')),
+      revoke: async () => undefined,
+      revokeAll: async () => {},
+      codes: () => [],
+      addCode: async () => Promise.reject(new HubError('missing', 'There is no such server.')),
+      findCode: () => undefined,
+      accept: async () => Promise.reject(new HubError('missing', 'There is no such invitation.')),
+      revokeCodes: async () => 0,
     },
 
     roles: {
@@ -276,6 +294,8 @@ export function fakeCore(
       caller: (owner, record) =>
         caller(owner, record && bearers.get(record.hash)?.scopes ? new Set(bearers.get(record.hash)!.scopes) : scopesOf(owner)),
     },
+
+    authStates: { kept: false, seal: () => null, open: () => undefined, isOld: () => false },
 
     sessions: {
       find(c) {
@@ -333,6 +353,8 @@ export function fakeCore(
         return answers.finish ?? { ok: false, reason: 'denied', message: 'The provider did not say who you are.', next: '/' }
       },
       refresh: async () => answers.known,
+      leave: async () => undefined,
+      recheck: async () => answers.known,
     },
 
     oauth: {

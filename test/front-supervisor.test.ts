@@ -9,7 +9,11 @@ import { silent } from '../core/log.ts'
 const meet = { socket: '/s', routeApi: { at: { socket: '/r' }, token: 't' } }
 
 /** Hubs that do as `behave` says, and a story of what happened to them. */
-function family(t: TestContext, behave: (number: number, what: Request['do']) => void | Promise<void> = () => {}) {
+function family(
+  t: TestContext,
+  behave: (number: number, what: Request['do']) => void | Promise<void> = () => {},
+  leaves = false,
+) {
   const story: string[] = []
   const children: { die(how: string): void; leave(how: { proxy: boolean }): void }[] = []
   const fork = (): HubChild => {
@@ -42,7 +46,14 @@ function family(t: TestContext, behave: (number: number, what: Request['do']) =>
       kill: () => die('SIGKILL'),
     }
   }
-  const options: SupervisorOptions = { fork, meet, end: () => void story.push('the front is to end'), grace: 1000, log: silent }
+  const options: SupervisorOptions = {
+    fork,
+    meet,
+    end: () => void story.push('the front is to end'),
+    grace: 1000,
+    leaves,
+    log: silent,
+  }
   const supervisor = superviseHub(options)
   t.after(() => supervisor.close())
   return { supervisor, story, children }
@@ -51,6 +62,18 @@ function family(t: TestContext, behave: (number: number, what: Request['do']) =>
 async function until(story: string[], line: string): Promise<void> {
   while (!story.includes(line)) await sleep(10)
 }
+
+test('a hub that is ended for good is told so first, where the config has it stop servers; one that is replaced is not', async t => {
+  for (const leaves of [true, false]) {
+    const { supervisor, story } = family(t, undefined, leaves)
+    await supervisor.prepare()
+    await supervisor.start()
+    await supervisor.restart()
+    assert.ok(!story.includes('1 leave'))
+    await supervisor.close()
+    assert.equal(story.includes('2 leave'), leaves)
+  }
+})
 
 test('a hub is checked before it is started, and ended in good order', async t => {
   const { supervisor, story } = family(t)

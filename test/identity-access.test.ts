@@ -4,7 +4,7 @@ import { checkAccess, createAccess, describeAccess } from '../core/identity/acce
 import { networkOf } from '../core/identity/network.ts'
 import { createThrottle } from '../core/identity/throttle.ts'
 
-const none = { everyone: false, users: [], groups: [], admins: [], adminGroups: [], blocked: [] }
+const none = { everyone: false, existing: false, users: [], groups: [], admins: [], adminGroups: [], blocked: [] }
 const rules = (some: Partial<Record<keyof typeof none, string[] | boolean>>) => ({ ...none, ...some }) as typeof none
 
 test('nobody enters without a rule that says so', () => {

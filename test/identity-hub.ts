@@ -22,6 +22,10 @@ export interface Given {
   scopes?: Config['scopes']
   folder?: string
   services?: Config['services']
+  authStateKeys?: Buffer[]
+  signIn?: Config['signIn']
+  cookies?: Config['cookies']
+  activity?: Config['activity']
 }
 
 /** An authenticator that takes everybody whose password is `right`, as they call themselves. */
@@ -48,6 +52,10 @@ export async function identityHub(t: TestContext, given: Given = {}) {
     proxy: role,
     timeouts: { hook: '2s', ...given.timeouts },
     services: given.services ?? [],
+    authState: { keys: (given.authStateKeys ?? []).map(key => key.toString('hex')) },
+    signIn: given.signIn,
+    cookies: given.cookies,
+    activity: given.activity,
     ...(given.url && { url: given.url }),
   })
   const url = given.url === undefined ? undefined : new URL(given.url)

@@ -96,12 +96,19 @@ test('openapi: what is documented is there', async t => {
     await hub.send('POST', '/services/grades', { token, body: { api_token: 'a-token-of-some-length' } })
     const secret = await hub.person('bob')
     await hub.core.servers.describe(hub.core.users.get('bob')!, 'lab', () => {})
-    await hub.core.users.groups.create(['physics'])
+    const [physics] = await hub.core.users.groups.create(['physics'])
+    const carol = await hub.core.users.create('carol')
+    await hub.core.servers.describe(carol, 'lab', () => {})
+    for (const server of ['', 'lab']) {
+      await hub.core.shares.grant(carol, server, { kind: 'user', id: hub.core.users.get('bob')!.id }, ['access:servers'])
+      await hub.core.shares.grant(carol, server, { kind: 'group', id: physics!.id }, ['access:servers'])
+    }
     const about = path.startsWith('/authorizations') ? secret : 'a2'
     const asked = path
       .replace('{user}', 'bob')
       .replace('{server}', 'lab')
       .replace('{group}', 'physics')
+      .replace('{owner}', 'carol')
       .replace('{service}', 'grades')
       .replace('{token}', about)
     const { status } = await hub.send(method, asked, { token })

@@ -189,7 +189,8 @@ test('profiles: everything of a profile arrives in the draft, and a hook that ch
   })
   const { profile, choices } = compose(whole, bob, 'all', {})
   const hub = { id: 'h', base: '/', url: undefined, address: 'http://hub:8081' }
-  const { draft } = draftOf({ hub, user: bob, server: '', profile, choices, generation: 'g', token: 't' })
+  const servers = { port: 8888, debug: false, userConfig: true, oauthScopes: [] }
+  const { draft } = draftOf({ hub, user: bob, server: '', profile, choices, generation: 'g', token: 't', servers })
   const { name, label, groups, secrets, env, ...expected } = profile
   for (const [key, value] of Object.entries(expected)) assert.deepEqual(draft[key as keyof typeof draft], value, key)
   assert.deepEqual(draft.secretFiles, [{ name: 's1', mode: 0o400, uid: 1000, gid: 0 }])

@@ -530,11 +530,12 @@ test('a server of which the engine says that it does not know is left as it is',
 })
 
 test('after a kill between the intent and the engine the start has failed cleanly; between the engine and the note it goes on', async t => {
-  const { begin, made, behaviour } = await hubWith(t)
+  const { begin, made, behaviour, calls } = await hubWith(t)
   const first = await begin()
   const alice = await first.users.create('alice')
   behaviour.start = () => sleep(100)
   await first.servers.start(alice, '', {}, undefined)
+  await until('the engine is asked', () => calls.includes('start'))
   // As after a kill -9: the engine makes it later or never, and nobody notes the handle.
   const record = structuredClone(first.users.get('alice')!)
   first.end()

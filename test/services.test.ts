@@ -15,6 +15,7 @@ import { createRoutes } from '../core/servers/routes.ts'
 import { keepRunning } from '../core/services/child.ts'
 import { serviceEnvironment } from '../core/services/environment.ts'
 import { createProbe } from '../core/services/probe.ts'
+import { runServices } from '../core/services/run.ts'
 import { createServices } from '../core/services/services.ts'
 import { apiHub } from './api-hub.ts'
 import { browse, fakeCore, noRecords, usualRoles } from './fake-core.ts'
@@ -22,6 +23,23 @@ import { identityHub } from './identity-hub.ts'
 import { load, refusal } from './written-config.ts'
 
 const secret = 'a-token-of-some-length'
+
+test('a service runs as the system user that the config says, and knows it', { skip: process.getuid?.() !== 0 }, async t => {
+  const services = servicesOf([
+    { name: 'own', user: 'nobody', command: ['sh', '-c', 'echo "I am $(id -un) $USER $JUPYTERHUB_USER"; sleep 60'] },
+  ])
+  const lines: string[] = []
+  const log = createLog({ format: 'json', write: line => void lines.push(line) })
+  const close = runServices(services, { base: '/', address: 'http://127.0.0.1:1', url: undefined }, log)
+  t.after(close)
+  for (let i = 0; i < 500 && !lines.some(line => line.includes('I am')); i++) await sleep(10)
+  assert.match(lines.join(''), /I am nobody nobody nobody/)
+  const unknown = servicesOf([{ name: 'own', user: 'no-such-user', command: ['true'] }])
+  assert.throws(
+    () => runServices(unknown, { base: '/', address: 'http://127.0.0.1:1', url: undefined }, silent),
+    /There is no user no-such-user/,
+  )
+})
 
 /** Services as the config's check leaves them. */
 function settingsOf(services: object[]) {

@@ -24,8 +24,8 @@ export const noteActivity = withBody(
     const unknown = used.find(({ name }) => !core.servers.get(user, name))
     if (unknown) throw new HubError('invalid', `${user.name} has no server named "${unknown.name.slice(0, 255)}".`)
     const at = last_activity ? parse(last_activity) : undefined
-    if (at) core.users.active(user.id, at)
-    for (const server of used) core.users.active(user.id, server.at, server.name)
+    if (at) core.users.active(user.id, at, undefined, true)
+    for (const server of used) core.users.active(user.id, server.at, server.name, true)
     return c.body(null, 200)
   },
 )

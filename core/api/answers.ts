@@ -45,7 +45,7 @@ const userFields = z.strictObject({
   pending: pending.nullable().optional(),
   created: moment.nullable().optional(),
   last_activity: moment.nullable().optional(),
-  auth_state: z.null().optional(),
+  auth_state: z.json().optional().describe('Of one user alone, what their sign-in keeps; with `admin:auth_state`.'),
   servers: z.record(z.string(), server).optional(),
 })
 export const user = userFields.meta({ id: 'User' })
@@ -107,6 +107,38 @@ export const route = z
   .strictObject({ routespec: z.string(), target: z.string(), data: z.looseObject({ last_activity: moment }) })
   .meta({ id: 'Route' })
 
+/** As much of a server as who has a share of it needs. */
+const sharedServer = server
+  .pick({ name: true, url: true, full_url: true, ready: true })
+  .extend({ user: z.strictObject({ name }) })
+
+export const share = z
+  .strictObject({
+    server: sharedServer,
+    scopes: names,
+    user: z.strictObject({ name }).nullable(),
+    group: z.strictObject({ name }).nullable(),
+    kind: z.enum(['user', 'group']),
+    created_at: moment.nullable(),
+  })
+  .meta({ id: 'Share' })
+
+const codeFields = z.strictObject({
+  server: sharedServer,
+  scopes: names,
+  id: z.string(),
+  created_at: moment.nullable(),
+  expires_at: moment.nullable(),
+  exchange_count: z.int(),
+  last_exchanged_at: moment.nullable(),
+})
+export const shareCode = codeFields.meta({ id: 'ShareCode' })
+export const newShareCode = codeFields.extend({
+  code: z.string().describe('The code.'),
+  accept_url: z.string(),
+  full_accept_url: z.string().nullable(),
+})
+
 const plugins = z.strictObject({ class: z.string(), version: z.string() })
 export const info = z.strictObject({
   version: z.string(),
@@ -125,5 +157,8 @@ const pagination = z
   })
   .meta({ id: 'Pagination' })
 
+/** One page of a list. */
+export const pageOf = <S extends z.ZodType>(items: S) => z.strictObject({ items, _pagination: pagination })
+
 /** A list as it is, or one page of it. */
-export const listOf = <S extends z.ZodType>(items: S) => z.union([items, z.strictObject({ items, _pagination: pagination })])
+export const listOf = <S extends z.ZodType>(items: S) => z.union([items, pageOf(items)])

@@ -20,10 +20,31 @@ import { followStart } from './progress.ts'
 import { changeProxy, checkRoutes, listRoutes } from './proxy.ts'
 import { addServer, changeServer, readServer, startServer, stopServer } from './servers.ts'
 import { addService, listServices, readService, removeService } from './services.ts'
+import {
+  addCode,
+  addShare,
+  leaveGroupShared,
+  leaveShared,
+  listCodes,
+  listGroupShared,
+  listServerCodes,
+  listServerShares,
+  listShared,
+  listShares,
+  narrowShare,
+  readGroupShared,
+  readShared,
+  removeCodes,
+  removeShares,
+} from './shares.ts'
 import { shutDown } from './shutdown.ts'
 import { addToken, introspect, listTokens, noMore, readToken, removeToken } from './tokens.ts'
 import { addUser, addUsers, adminAccess, changeUser, listUsers, readSelf, readUser, removeUser } from './users.ts'
 
+const serverShares = { GET: listServerShares, POST: addShare, PATCH: narrowShare, DELETE: removeShares }
+const serverCodes = { GET: listServerCodes, POST: addCode, DELETE: removeCodes }
+const oneShared = { GET: readShared, DELETE: leaveShared }
+const oneGroupShared = { GET: readGroupShared, DELETE: leaveGroupShared }
 const oneServer = { GET: readServer, POST: startServer, DELETE: stopServer }
 
 /** The REST API: every path, and what its methods do. All under `hub/api`. */
@@ -66,7 +87,19 @@ export const routes: Routes = {
   '/oauth2/token': { POST: exchangeCode },
   '/authorizations/token/:token': { GET: introspect, POST: noMore },
 
-  // To come, here and nowhere else: shares, share-codes.
+  // Here, too, the path of the default server ends with a slash.
+  '/shares/:user': { GET: listShares },
+  '/shares/:user/': serverShares,
+  '/shares/:user/:server': serverShares,
+  '/share-codes/:user': { GET: listCodes },
+  '/share-codes/:user/': serverCodes,
+  '/share-codes/:user/:server': serverCodes,
+  '/users/:user/shared': { GET: listShared },
+  '/users/:user/shared/:owner/': oneShared,
+  '/users/:user/shared/:owner/:server': oneShared,
+  '/groups/:group/shared': { GET: listGroupShared },
+  '/groups/:group/shared/:owner/': oneGroupShared,
+  '/groups/:group/shared/:owner/:server': oneGroupShared,
 }
 
 const largestBody = 2 ** 20
@@ -125,9 +158,12 @@ async function admit(core: Core, c: ApiContext, path: string, access: Endpoint['
   const service = c.req.param('service')
   if (service !== undefined) return demand(caller, access, { service })
   const user = c.req.param('user')
-  const server = path.startsWith('/users/:user/server') ? { server: c.req.param('server') ?? '' } : {}
+  const server = ofServer.test(path) ? { server: c.req.param('server') ?? '' } : {}
   demand(caller, access, user === undefined ? undefined : { user, ...server })
 }
+
+/** Paths of one server. */
+const ofServer = /^\/(users\/:user\/server|share(s|-codes)\/:user\/)/
 
 /** What every answer carries, and how long it took. */
 const dress = (core: Core) =>
@@ -147,6 +183,7 @@ const dress = (core: Core) =>
       'X-Content-Type-Options': 'nosniff',
       'X-JupyterHub-Version': jupyterhubVersion,
     }).forEach(missing)
+    for (const [name, value] of Object.entries(core.settings.headers)) c.res.headers.set(name, value)
   }
 
 async function refuseEncoded(c: ApiContext, next: () => Promise<void>): Promise<Response | undefined> {

@@ -37,10 +37,43 @@ const server = (which: string): Record<'GET' | 'POST' | 'DELETE', Described> => 
   },
   DELETE: { summary: `Stop ${which}`, answers: { 202: 'It is still being stopped.', 204: 'It is stopped.' } },
 })
+const inAPage = ': a page with `items` and `_pagination`, whatever the client accepts.'
+const pageOfShares = shaped(`Shares${inAPage}`, answers.pageOf(z.array(answers.share)))
+const pageOfCodes = shaped(`Invitations${inAPage}`, answers.pageOf(z.array(answers.shareCode)))
+const withPath = (path: string, methods: Record<string, Described>) =>
+  Object.fromEntries(Object.entries(methods).map(([method, described]) => [`${method} ${path}`, described]))
 const progress: Described = {
   summary: 'Follow a start, as server-sent events',
   answers: { 200: 'Events with `progress` and `message`; the last one has `ready` or `failed`.' },
 }
+const shares = (which: string): Record<'GET' | 'POST' | 'PATCH' | 'DELETE', Described> => ({
+  GET: { summary: `With whom ${which} is shared`, query: z.object(paging), answers: { 200: pageOfShares } },
+  POST: {
+    summary: `Share ${which} with a user or a group. The caller must hold every scope, and may read the name`,
+    answers: { 200: shaped('All that is shared with them.', answers.share) },
+  },
+  PATCH: {
+    summary: `Take back scopes of ${which} from a user or a group; all, if none is named`,
+    answers: { 200: shaped('What is still shared with them, or `{}`.', z.union([answers.share, z.strictObject({})])) },
+  },
+  DELETE: { summary: `Take back everything that is shared of ${which}`, answers: { 204: 'Nothing is shared.' } },
+})
+const codes = (which: string): Record<'GET' | 'POST' | 'DELETE', Described> => ({
+  GET: {
+    summary: `Invitations to ${which} that are still good, without their codes`,
+    query: z.object(paging),
+    answers: { 200: pageOfCodes },
+  },
+  POST: {
+    summary: `Make an invitation to ${which}: whoever opens its address may accept the share`,
+    answers: { 200: shaped('The invitation, with its code in `code` and `accept_url`: this once.', answers.newShareCode) },
+  },
+  DELETE: { summary: `Revoke one invitation to ${which}, or all`, answers: { 204: 'They are good for nothing any more.' } },
+})
+const shared = (who: string, which: string): Record<'GET' | 'DELETE', Described> => ({
+  GET: { summary: `Is ${which} shared with ${who}?`, answers: { 200: shaped('The share.', answers.share) } },
+  DELETE: { summary: `End the share of ${which} with ${who}`, answers: { 204: 'It is not shared with them any more.' } },
+})
 /** In the words of RFC 6749. */
 const grant = z.strictObject({ access_token: z.string(), expires_in: z.int(), token_type: z.string(), scope: z.string() })
 const refusal = z.strictObject({ error: z.string(), error_description: z.string().optional() })
@@ -200,6 +233,31 @@ export const descriptions: Readonly<Record<string, Described>> = {
       ),
     },
   },
+
+  'GET /shares/:user': { summary: 'All that a user shares', query: z.object(paging), answers: { 200: pageOfShares } },
+  ...withPath('/shares/:user/', shares('a user’s default server')),
+  ...withPath('/shares/:user/:server', shares('a named server')),
+  'GET /share-codes/:user': {
+    summary: 'Invitations of a user that are still good',
+    query: z.object(paging),
+    answers: { 200: pageOfCodes },
+  },
+  ...withPath('/share-codes/:user/', codes('a user’s default server')),
+  ...withPath('/share-codes/:user/:server', codes('a named server')),
+  'GET /users/:user/shared': {
+    summary: 'What is shared with a user, also through groups',
+    query: z.object(paging),
+    answers: { 200: pageOfShares },
+  },
+  ...withPath('/users/:user/shared/:owner/', shared('a user', 'the owner’s default server')),
+  ...withPath('/users/:user/shared/:owner/:server', shared('a user', 'a named server of the owner')),
+  'GET /groups/:group/shared': {
+    summary: 'What is shared with a group',
+    query: z.object(paging),
+    answers: { 200: pageOfShares },
+  },
+  ...withPath('/groups/:group/shared/:owner/', shared('a group', 'the owner’s default server')),
+  ...withPath('/groups/:group/shared/:owner/:server', shared('a group', 'a named server of the owner')),
 
   'POST /oauth2/token': {
     summary: 'Change an authorization code for an access token',

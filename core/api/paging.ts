@@ -3,8 +3,6 @@ import { HubError } from '../errors.ts'
 import type { ApiContext } from './endpoint.ts'
 
 const mediaType = 'application/jupyterhub-pagination+json'
-const usual = 50
-const most = 200
 
 /** Not of JupyterHub's: everything at once, one JSON text a line, sent as fast as the client reads. */
 const streamType = 'application/x-ndjson'
@@ -13,24 +11,31 @@ const atOnce = 200
 
 /**
  * One page of a list, as the request's `offset` and `limit` ask for it: with the way to the next one when `Accept` names
- * JupyterHub's type for that, else the plain list. Or all from `offset` on, when it names `application/x-ndjson`.
+ * JupyterHub's type for that, or `always`; else the plain list. Or all from `offset` on, when it names `application/x-ndjson`.
  */
-export function paged<T>(core: Core, c: ApiContext, all: readonly T[], model: (item: T) => unknown): Response {
-  if (!accepts(c, streamType)) return page(core, c, all, items => items.map(model))
+export function paged<T>(core: Core, c: ApiContext, all: readonly T[], model: (item: T) => unknown, always = false): Response {
+  if (!accepts(c, streamType)) return page(core, c, all, items => items.map(model), always)
   const offset = whole(c, 'offset') ?? 0
   return streamed(c, all.slice(offset, offset + (whole(c, 'limit') ?? all.length)), model)
 }
 
 /** A page as `paged` gives it, for what JupyterHub lists by name. */
 export const pagedByKey = <T>(core: Core, c: ApiContext, all: readonly T[], model: (item: T) => [string, unknown]): Response =>
-  page(core, c, all, items => Object.fromEntries(items.map(model)))
+  page(core, c, all, items => Object.fromEntries(items.map(model)), false)
 
-function page<T>(core: Core, c: ApiContext, all: readonly T[], models: (items: readonly T[]) => object): Response {
+function page<T>(
+  core: Core,
+  c: ApiContext,
+  all: readonly T[],
+  models: (items: readonly T[]) => object,
+  always: boolean,
+): Response {
+  const { pageSize, maxPageSize } = core.settings.api
   const asked = accepts(c, mediaType)
   const offset = whole(c, 'offset') ?? 0
-  const limit = Math.min(Math.max(whole(c, 'limit') ?? (asked ? usual : most), 1), most)
+  const limit = Math.min(Math.max(whole(c, 'limit') ?? (asked ? pageSize : maxPageSize), 1), maxPageSize)
   const items = models(all.slice(offset, offset + limit))
-  if (!asked) return c.json(items)
+  if (!asked && !always) return c.json(items)
   const after = offset + limit
   const next = after < all.length ? { offset: after, limit, url: pageAddress(core, c, after, limit) } : null
   return c.json({ items, _pagination: { offset, limit, total: all.length, next } })

@@ -52,7 +52,8 @@ export const stopServer = withBody(
     const stopping = body?.remove
       ? core.servers.remove(server.owner, name, caller)
       : core.servers.stop(server.owner, name, reasonOf(c, server.owner), caller)
-    const done = await within(core.settings.timeouts.slow, stopping)
+    const { slow, slowStop = slow } = core.settings.timeouts
+    const done = await within(slowStop, stopping)
     if (!done)
       stopping.catch(error => core.log.warn('a server could not be stopped', { user: server.owner.name, server: name, error }))
     return c.body(null, done ? 204 : 202)
@@ -113,13 +114,17 @@ function serverName(c: ApiContext): string {
 function optionsOf(core: Core, user: UserRecord, options: z.output<typeof userOptions> | undefined): StartRequest {
   if (!options) return {}
   const { profile = core.servers.profiles(user)[0]?.name, ...rest } = options
-  const choices = Object.entries(rest).map(([key, value]): [string, string] => {
-    if (typeof value !== 'string') throw new HubError('invalid', `The option "${key}" has to be one of a list, a string.`)
-    return [key, value]
-  })
   if (profile !== undefined && typeof profile !== 'string') {
     throw new HubError('invalid', 'The option "profile" has to be the name of a profile.')
   }
+  const asked = core.servers.profiles(user).find(({ name }) => name === profile)?.choices ?? []
+  // Of what is no choice of the profile the config's own function sees to it what comes of it.
+  const isChoice = (key: string) => !core.settings.optionsForm || asked.some(({ name }) => name === key)
+  const chosen = Object.entries(rest).filter(([key]) => isChoice(key))
+  const choices = chosen.map(([key, value]): [string, string] => {
+    if (typeof value !== 'string') throw new HubError('invalid', `The option "${key}" has to be one of a list, a string.`)
+    return [key, value]
+  })
   return { profile, choices: Object.fromEntries(choices), userOptions: options }
 }
 

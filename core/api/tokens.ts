@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import type { Core } from '../core.ts'
 import { HubError } from '../errors.ts'
+import { tokenLifetime } from '../identity/lifetime.ts'
 import { coversAll } from '../identity/scopes.ts'
 import type { Caller } from '../plugin.ts'
 import { demand, demandAdmin, demandToken, missing } from '../rights.ts'
@@ -62,7 +63,7 @@ export const addToken = withBody(
       kind: 'api',
       note: body?.note || `Requested via api${own ? '' : ` by ${caller.kind} ${caller.name}`}`,
       scopes: [...scopes],
-      expires: body?.expires_in ? body.expires_in * 1000 : null,
+      expires: tokenLifetime(core.settings, lifetimeIn(body?.expires_in)),
     })
     return c.json({ ...tokenModel(core, user, record), token: secret }, 201)
   },
@@ -94,6 +95,9 @@ export const introspect: Endpoint = {
     return c.json({ kind: 'user', name, admin, groups: [...core.users.groups.of(id)], user_info: null })
   },
 }
+
+/** Seconds as they are sent, in milliseconds. 0 and null are for ever, nothing is nothing. */
+const lifetimeIn = (seconds: number | null | undefined) => (seconds === undefined ? undefined : seconds ? seconds * 1000 : null)
 
 async function credentials(core: Core, c: ApiContext): Promise<Caller> {
   await identify(core, c)

@@ -12,6 +12,8 @@ export type Request =
   | { do: 'check'; socket: string; routeApi: RouteApi; config?: string }
   /** Take the data folder and work. */
   | { do: 'start' }
+  /** No other hub comes after it. */
+  | { do: 'leave' }
   | { do: 'command'; plugin: string; verb: string; args: string[] }
 
 /** What a hub says unasked. */
@@ -34,7 +36,10 @@ export interface HubChild {
 }
 
 /** Milliseconds for each request. */
-const deadlines = { check: 60_000, start: 600_000, command: 800_000 } as const satisfies Record<Request['do'], number>
+const deadlines = { check: 60_000, start: 600_000, leave: 60_000, command: 800_000 } as const satisfies Record<
+  Request['do'],
+  number
+>
 
 /** Start a hub process: this program once more. It does nothing until it is asked. */
 export function forkHub(main: string, config: string): HubChild {

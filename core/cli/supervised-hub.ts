@@ -28,6 +28,10 @@ export async function supervisedHub({ config }: Asked): Promise<number> {
   process.once('disconnect', () => ending.tell('the front is gone'))
   answer(log, async request => {
     if (request.do === 'command') return hub.command(request.plugin, request.verb, request.args)
+    if (request.do === 'leave') {
+      await hub.leave()
+      return ''
+    }
     await hub.start({ wait: loaded.settings.timeouts.grace + lockWait, signal: ending.signal })
     return ''
   })

@@ -19,6 +19,8 @@ export interface SupervisorOptions {
   end(): void
   /** Milliseconds that a hub has to end. */
   grace: number
+  /** Ask the hub to stop its servers before it is ended for good. */
+  leaves?: boolean
   log: Log
 }
 
@@ -47,7 +49,7 @@ interface Candidate {
   config: string
 }
 
-export function superviseHub({ fork, meet, end, grace, log }: SupervisorOptions): Supervisor {
+export function superviseHub({ fork, meet, end, grace, leaves = false, log }: SupervisorOptions): Supervisor {
   /** Every hub process that has not ended. */
   const living = new Set<HubChild>()
   let current: HubChild | undefined
@@ -176,6 +178,8 @@ export function superviseHub({ fork, meet, end, grace, log }: SupervisorOptions)
 
     async close() {
       closing = true
+      const unsaid = (error: unknown) => log.warn('the hub could not take its leave', { error: messageOf(error) })
+      if (leaves) await current?.ask({ do: 'leave' }).catch(unsaid)
       const ways = [...living].map(async child => {
         await child.stop(grace)
         // One that has not even loaded its config yet does not listen to signals.

@@ -42,6 +42,7 @@ export async function start(asked: Asked, main: string): Promise<number> {
       meet: { socket: places.hub, routeApi },
       end: () => ending.tell('it was asked for over the API'),
       grace: grace + killAfter,
+      leaves: settings.servers.stopOnExit,
       log,
     })
     await hub.prepare()
@@ -112,6 +113,7 @@ export async function hub(asked: Asked): Promise<number> {
       log,
     )
     await ending.told
+    await hub.leave()
   } catch (error) {
     if (!ending.signal.aborted) throw error
   } finally {

@@ -3,10 +3,13 @@ import { resolve } from 'node:path'
 import { z } from 'zod'
 import { accessRules, checkAccess } from '../identity/access.ts'
 import { checkRoles } from '../identity/roles.ts'
+import { checkSpelling } from '../identity/spelling.ts'
+import { isServerName } from '../names.ts'
 import type { Hooks, Plugin } from '../plugin.ts'
 import { isPlugin } from './filling.ts'
 import { nearest } from './nearest.ts'
 import { type ConfigIssue, checkShape, dotted } from './options.ts'
+import { placeOf } from './place.ts'
 import type { Shape } from './profile.ts'
 import { config, type Settings } from './schema.ts'
 import { checkServices } from './service.ts'
@@ -120,6 +123,7 @@ const pluginShape = z.strictObject({
         begin: does(),
         finish: does(),
         refresh: does().optional(),
+        leave: does().optional(),
       }),
     ])
     .optional(),
@@ -131,6 +135,7 @@ const pluginShape = z.strictObject({
   web: app().optional(),
   links: z.array(z.strictObject({ label: z.string().min(1), page: z.string(), scope: z.string().min(1).optional() })).optional(),
   welcome: app().optional(),
+  remote: app().optional(),
   api: app().optional(),
   jobs: z
     .record(
@@ -153,19 +158,55 @@ function contradictions(settings: Settings, folder: string): ConfigIssue[] {
     ...urlIssues(settings),
     ...checkAccess(settings.access),
     ...checkRoles(settings),
+    ...checkSpelling(settings),
+    ...cookieIssues(settings),
+    ...routeIssues(settings),
+    ...limitIssues(settings),
     ...profileIssues(settings),
     ...checkServices(settings.services),
     ...logoIssues(settings, folder),
   ]
 }
 
-function urlIssues({ url }: Settings): ConfigIssue[] {
+function urlIssues({ url, base }: Settings): ConfigIssue[] {
   if (url === undefined) return []
+  if (base !== undefined) return [{ path: ['base'], message: 'is said by the path of url already: leave out one of them' }]
   const { search, hash, username, password } = new URL(url)
   const extra = search ? 'a query' : hash ? 'a fragment' : username || password ? 'a user or a password' : undefined
   return extra
     ? [{ path: ['url'], message: `has ${extra}: write the address that people open, such as "https://hub.example.org/"` }]
     : []
+}
+
+/** `__Host-` cookies go to every path: only a front of ours takes them out of what goes to servers. */
+function cookieIssues({ cookies, url, proxy }: Settings): ConfigIssue[] {
+  const issue = (message: string) => [{ path: ['cookies', 'hostPrefix'], message }]
+  if (!cookies.hostPrefix) return []
+  if (!url?.startsWith('https:')) return issue('needs https: say the public address as url, with https')
+  return proxy.proxy.serve ? [] : issue(`would show the hub's cookies to servers behind "${proxy.name}": it needs httpProxy()`)
+}
+
+function routeIssues(settings: Settings): ConfigIssue[] {
+  const { base } = placeOf(settings)
+  const own = ['hub/', 'user/', 'services/'].map(path => base + path)
+  return Object.keys(settings.extraRoutes).flatMap(path => {
+    const taken = own.find(one => path.startsWith(one) || one.startsWith(path))
+    const message = path.startsWith(base) ? `is in the way of ${taken}` : `is outside of the hub's prefix ${base}`
+    return taken || !path.startsWith(base) ? [{ path: ['extraRoutes', path], message }] : []
+  })
+}
+
+function limitIssues({ limits, api, servers }: Settings): ConfigIssue[] {
+  return [
+    ...(limits.retry[0] > limits.retry[1] ? [{ path: ['limits', 'retry'], message: 'ends before it begins' }] : []),
+    ...(api.pageSize > api.maxPageSize ? [{ path: ['api', 'pageSize'], message: 'is more than api.maxPageSize' }] : []),
+    ...(servers.defaultName !== '' && limits.namedServers === 0
+      ? [{ path: ['servers', 'defaultName'], message: 'is a named server, but limits.namedServers is 0' }]
+      : []),
+    ...(isServerName(servers.defaultName)
+      ? []
+      : [{ path: ['servers', 'defaultName'], message: 'cannot be the name of a server' }]),
+  ]
 }
 
 function profileIssues({ profiles, overrides }: Settings): ConfigIssue[] {

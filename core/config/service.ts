@@ -24,6 +24,8 @@ export const service = z.strictObject({
     .default({}),
   /** The folder that `command` runs in; relative to the config file, which is also the default. */
   cwd: z.string().min(1).optional(),
+  /** The system user that `command` runs as, by name or number: the hub has to be root. Left out: the hub's own. */
+  user: z.union([z.string().min(1), z.int().nonnegative()]).optional(),
   /** Its API token, and the secret of its OAuth client. Left out: a `command` gets a new one at each start of the hub. */
   token: z.string().min(16).regex(/^\S+$/, 'expected a token without white space').optional(),
   /** All rights of an administrator. */
@@ -98,8 +100,10 @@ export function checkServices(services: readonly ServiceSettings[]): ConfigIssue
       ...(oauth && !url && !oauth.redirectUri
         ? [issue('is missing: a service without a url has to say where people return to', 'oauth', 'redirectUri')]
         : []),
-      ...(['environment', 'cwd'] as const)
-        .filter(key => !command && (key === 'cwd' ? service.cwd !== undefined : Object.keys(service.environment).length > 0))
+      ...(['environment', 'cwd', 'user'] as const)
+        .filter(
+          key => !command && (key === 'environment' ? Object.keys(service.environment).length > 0 : service[key] !== undefined),
+        )
         .map(key => issue('is only for a service with a command: the hub does not start this one', key)),
       ...(['users', 'groups'] as const)
         .filter(key => access.everyone && access[key].length > 0)

@@ -4,8 +4,8 @@ import { normalizeUsername } from '../names.ts'
 
 /** Who may sign in, and who is an admin by that. Names are compared in their one spelling. Nobody is let in by default. */
 export interface Access {
-  /** May somebody of this name, in these groups, be signed in? */
-  admits(name: string, groups: readonly string[]): boolean
+  /** May somebody of this name, in these groups, be signed in? `known`: is there a user of this name already? */
+  admits(name: string, groups: readonly string[], known?: boolean): boolean
   /** Does the config make them an admin? */
   makesAdmin(name: string, groups: readonly string[]): boolean
   /** Does the config keep them out, whatever else it says? */
@@ -38,8 +38,14 @@ export function createAccess(rules: Rules): Access {
   return {
     blocks,
     makesAdmin,
-    admits: (name, groups) =>
-      sound && !blocks(name) && (rules.everyone || has(users, name) || shares(rules.groups, groups) || makesAdmin(name, groups)),
+    admits: (name, groups, known = false) =>
+      sound &&
+      !blocks(name) &&
+      (rules.everyone ||
+        (rules.existing && known) ||
+        has(users, name) ||
+        shares(rules.groups, groups) ||
+        makesAdmin(name, groups)),
   }
 }
 
@@ -67,6 +73,7 @@ export function checkAccess(rules: Rules): ConfigIssue[] {
 export function describeAccess(rules: Rules): string {
   const who = [
     rules.everyone ? ['everybody whom an authenticator knows'] : [],
+    rules.existing && !rules.everyone ? ['those who are users already'] : [],
     rules.users.length > 0 ? [`the users ${rules.users.join(', ')}`] : [],
     rules.groups.length > 0 ? [`members of ${rules.groups.join(', ')}`] : [],
     rules.admins.length > 0 ? [`the admins ${rules.admins.join(', ')}`] : [],

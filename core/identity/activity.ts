@@ -15,7 +15,7 @@ export interface Use {
 
 /** When something was last done: by a user, in one of their servers, with one of their tokens or sessions. */
 export interface Activity {
-  note(id: string, at: Date, by?: Means, from?: string | null): void
+  note(id: string, at: Date, by?: Means, from?: string | null, told?: boolean): void
   last(id: string, by?: Means): Use
   /** Write what was noted since the last time. What could not be written is kept for the next one. */
   flush(): Promise<void>
@@ -29,8 +29,8 @@ interface Dated {
   lastAddress?: string | undefined
 }
 
-/** Activity in memory, ahead of what the records say. */
-export function createActivity(store: Store): Activity {
+/** Activity in memory, ahead of what the records say. What the hub itself sees within `resolution` milliseconds of the last time is not noted. */
+export function createActivity(store: Store, resolution = 0): Activity {
   const pending = new Map<string, Noted>()
 
   const written = (record: UserRecord | undefined, by: Means | undefined): Dated | undefined => {
@@ -58,8 +58,11 @@ export function createActivity(store: Store): Activity {
   }
 
   return {
-    note(id, at, by, from = null) {
-      const time = Math.max(Math.min(at.getTime(), Date.now()), known(id, by).time)
+    note(id, at, by, from = null, told = false) {
+      const last = known(id, by)
+      const time = Math.max(Math.min(at.getTime(), Date.now()), last.time)
+      const isAhead = Date.parse(written(store.byId.get(id), by)?.lastActivity ?? '') > Date.now()
+      if (!told && time - last.time < resolution && from === last.from && !isAhead) return
       // A copy, so that `flush` can tell whether something was noted while it wrote.
       if (!Number.isNaN(time)) pending.set(id, new Map(pending.get(id)).set(keyOf(by), { time, from }))
     },

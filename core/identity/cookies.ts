@@ -11,6 +11,13 @@ export const cookieNames = {
 } as const
 
 /**
+ * How a cookie of the hub's pages is called, and on which path it is. With `hostPrefix` no other host of the domain can set
+ * it, and browsers insist on the path `/`: the front takes it out of what goes to servers.
+ */
+export const hubCookie = (name: string, { base, hostPrefix }: { base: string; hostPrefix: boolean }) =>
+  hostPrefix ? { name: `__Host-${name}`, path: '/' } : { name, path: `${base}hub/` }
+
+/**
  * All values of a cookie. A browser sends several of one name when they were set for several paths, and pages of notebook
  * servers can set some: which of them is ours only its signature or hash tells.
  */

@@ -1,12 +1,15 @@
+import { randomBytes } from 'node:crypto'
 import { type Audit, unrecorded } from '../audit.ts'
 import { HubError } from '../errors.ts'
 import type { GroupRecord } from '../store/records.ts'
 import type { Store } from '../store/store.ts'
 import { forgetScopes } from './forget.ts'
+import { forgetGrantee } from './shares.ts'
 
 /** Users are named by their ids here. Whatever changes something is durable when it resolves. */
 export interface Groups {
   get(name: string): GroupRecord | undefined
+  byId(id: string): GroupRecord | undefined
   /** In order of creation. */
   all(): Iterable<GroupRecord>
   /** Names of the groups that this user is in. */
@@ -27,20 +30,22 @@ export interface Groups {
   remove(name: string, users: readonly string[]): Promise<GroupRecord>
   /** In place of all properties that it had. */
   setProperties(name: string, properties: GroupRecord['properties']): Promise<GroupRecord>
-  /** With all scopes of tokens that named it: another group of this name gives them nothing. */
+  /** With everything that was shared with it, and all scopes of tokens that named it: another group of this name gets none of it. */
   delete(name: string): Promise<void>
 }
 
 export function createGroups(store: Store, audit: Audit = unrecorded): Groups {
   let seen: unknown
   let byName = new Map<string, GroupRecord>()
+  let byId = new Map<string, GroupRecord>()
   let byUser = new Map<string, string[]>()
 
   /** Read from the hub's record again when that is another one. */
   const lookUp = () => {
     const { groups } = store.hub.data
-    if (seen === groups) return { byName, byUser }
+    if (seen === groups) return { byName, byId, byUser }
     byName = new Map(groups.map(group => [group.name, group]))
+    byId = new Map(groups.map(group => [group.id, group]))
     byUser = new Map()
     for (const { name, users } of groups)
       for (const id of users) {
@@ -49,7 +54,7 @@ export function createGroups(store: Store, audit: Audit = unrecorded): Groups {
         else byUser.set(id, [name])
       }
     seen = groups
-    return { byName, byUser }
+    return { byName, byId, byUser }
   }
 
   const of: Groups['of'] = userId => lookUp().byUser.get(userId) ?? []
@@ -69,6 +74,7 @@ export function createGroups(store: Store, audit: Audit = unrecorded): Groups {
 
   return {
     get: name => lookUp().byName.get(name),
+    byId: id => lookUp().byId.get(id),
     all: () => store.hub.data.groups,
     of,
     byHand: userId => of(userId).filter(name => lookUp().byName.get(name)?.told[userId] === undefined),
@@ -90,7 +96,7 @@ export function createGroups(store: Store, audit: Audit = unrecorded): Groups {
         }
         const known = new Set(draft.groups.map(({ name }) => name))
         for (const name of wanted)
-          if (!known.has(name)) draft.groups.push({ name, properties: {}, users: [userId], told: { [userId]: authenticator } })
+          if (!known.has(name)) draft.groups.push({ ...newGroup(name, [userId]), told: { [userId]: authenticator } })
       })
       audit.record({
         action: 'group.change',
@@ -111,8 +117,7 @@ export function createGroups(store: Store, audit: Audit = unrecorded): Groups {
           byHandNow(group, [userId])
         }
         const known = new Set(draft.groups.map(({ name }) => name))
-        for (const name of new Set(groups))
-          if (!known.has(name)) draft.groups.push({ name, properties: {}, users: [userId], told: {} })
+        for (const name of new Set(groups)) if (!known.has(name)) draft.groups.push(newGroup(name, [userId]))
       })
       audit.record({ action: 'group.change', target: { user: nameOf(userId) }, details: { groups: groups.join(', ') } })
     },
@@ -122,7 +127,7 @@ export function createGroups(store: Store, audit: Audit = unrecorded): Groups {
       const { groups } = await store.hub.update(draft => {
         const taken = draft.groups.find(({ name }) => wanted.has(name))
         if (taken) throw new HubError('conflict', `There is a group ${taken.name} already.`)
-        for (const name of wanted) draft.groups.push({ name, properties: {}, users: [...new Set(users)], told: {} })
+        for (const name of wanted) draft.groups.push(newGroup(name, users))
       })
       for (const name of wanted) audit.record({ action: 'group.create', target: { group: name } })
       return groups.filter(({ name }) => wanted.has(name))
@@ -141,9 +146,13 @@ export function createGroups(store: Store, audit: Audit = unrecorded): Groups {
     setProperties: (name, properties) =>
       change(name, { properties: Object.keys(properties).join(', ') }, group => void (group.properties = properties)),
     async delete(name) {
-      if (!lookUp().byName.has(name)) throw missing()
-      const forget = () => forgetScopes(store, scope => scope.endsWith(`!group=${name}`))
-      // Before: a crash in between must not leave them. After: for tokens that were made meanwhile.
+      const group = lookUp().byName.get(name)
+      if (!group) throw missing()
+      const forget = async () => {
+        await forgetScopes(store, scope => scope.endsWith(`!group=${name}`))
+        await forgetGrantee(store, { kind: 'group', id: group.id })
+      }
+      // Before: a crash in between must not leave them. After: for tokens and shares that were made meanwhile.
       await forget()
       await store.hub.update(draft => {
         const gone = named(draft.groups, name)
@@ -158,6 +167,14 @@ export function createGroups(store: Store, audit: Audit = unrecorded): Groups {
 /** May a group be called so? Anything that is not empty, not over 255 bytes, and holds no control character. */
 export const isGroupName = (name: string) =>
   name.trim() !== '' && Buffer.byteLength(name) <= 255 && !/[\p{Cc}\p{Cs}\p{Zl}\p{Zp}]/u.test(name)
+
+const newGroup = (name: string, users: readonly string[]): GroupRecord => ({
+  id: randomBytes(8).toString('hex'),
+  name,
+  properties: {},
+  users: [...new Set(users)],
+  told: {},
+})
 
 function checkNames(names: readonly string[]): void {
   const wrong = names.find(name => !isGroupName(name))

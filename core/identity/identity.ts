@@ -6,9 +6,12 @@ import { createServices, type Services } from '../services/services.ts'
 import type { UserRecord } from '../store/records.ts'
 import type { Store } from '../store/store.ts'
 import { type Access, accessRules, createAccess } from './access.ts'
+import { type AuthStates, createAuthStates } from './auth-state.ts'
 import { createLogins, decideAdmin, type Logins } from './logins.ts'
 import { createRoles, type Roles } from './roles.ts'
 import { createSessions, type Sessions } from './sessions.ts'
+import { createShares, type Shares } from './shares.ts'
+import { createSpelling } from './spelling.ts'
 import { createTokens, type Tokens } from './tokens.ts'
 import { createUsers, type Users } from './users.ts'
 import { createXsrf, type Xsrf } from './xsrf.ts'
@@ -16,8 +19,10 @@ import { createXsrf, type Xsrf } from './xsrf.ts'
 export interface Parts {
   users: Users
   roles: Roles
+  shares: Shares
   tokens: Tokens
   sessions: Sessions
+  authStates: AuthStates
   xsrf: Xsrf
   logins: Logins
   services: Services
@@ -45,23 +50,28 @@ export function createIdentity({
   log: Log
   closing: AbortSignal
 }): Parts {
-  const { secret } = store.hub.data
+  const { secret = store.hub.data.secret, hostPrefix } = settings.cookies
+  const spelling = createSpelling(settings.signIn)
   const authenticators = new Set(settings.authenticators.map(({ name }) => name))
 
-  const users = createUsers({ store, audit })
+  const users = createUsers({ store, audit, resolution: settings.activity.resolution, isName: spelling.fits })
   const roles = createRoles({ store, users, settings })
   const rules = createAccess(accessRules(settings))
   const access: Access = {
     ...rules,
     makesAdmin: (name, groups) => !rules.blocks(name) && rules.makesAdmin(roles.meantBy(name) ?? '', groups),
-    admits: (name, groups) => rules.admits(name, groups) || access.makesAdmin(name, groups),
+    admits: (name, groups, known) => rules.admits(name, groups, known) || access.makesAdmin(name, groups),
   }
-  const admits = ({ id, name }: UserRecord) => access.admits(name, users.groups.of(id))
+  const admits = ({ id, name }: UserRecord) => access.admits(name, users.groups.of(id), true)
   // Who has never signed in is an account that an admin made for a program: no rule need name it.
   const isOut = (owner: UserRecord) => access.blocks(owner.name) || (owner.identity !== null && !admits(owner))
   const groupsOf = (name: string) => users.groups.of(users.get(name)?.id ?? '')
   const services = createServices({ settings: settings.services, base, groupsOf, roles, records: store.hub })
-  const granted = ({ name, id }: UserRecord) => services.grantedTo(roles.meantBy(name) ?? '', users.groups.of(id))
+  const shares = createShares({ store, users, roles, audit })
+  const granted = ({ name, id }: UserRecord) => [
+    ...services.grantedTo(roles.meantBy(name) ?? '', users.groups.of(id)),
+    ...shares.grantedTo(id),
+  ]
   const tokens = createTokens({ store, users, roles, audit, isOut, granted })
   const sessions = createSessions({
     store,
@@ -70,14 +80,19 @@ export function createIdentity({
     base,
     url,
     lifetime: settings.timeouts.session,
+    secret,
+    hostPrefix,
     admits: (owner, { authenticator }) => authenticators.has(authenticator) && admits(owner),
   })
-  const xsrf = createXsrf({ secret, sessions, base, url })
+  const authStates = createAuthStates({ keys: settings.authState.keys, log })
+  const xsrf = createXsrf({ secret, sessions, base, url, hostPrefix })
   const logins = createLogins({
     settings,
     secret,
+    spelling,
     users,
     sessions,
+    authStates,
     access,
     base,
     url,
@@ -90,17 +105,24 @@ export function createIdentity({
   return {
     users,
     roles,
+    shares,
     tokens,
     sessions,
+    authStates,
     xsrf,
     logins,
     services,
     async settle() {
       await roles.bind(log, audit)
-      for (const { id, name, adminBy, tokens: held } of users.all()) {
+      for (const user of users.all()) {
+        const { id, name, adminBy, tokens: held } = user
         const by = access.makesAdmin(name, users.groups.of(id)) ? 'access' : undefined
         // What an authenticator gave, it is asked about at the next sign-in.
         if (by || adminBy === 'access') await users.update(id, draft => decideAdmin(draft, by))
+        // So that the old key can go from the config, once the hub has started with the new one.
+        const state = user.authState !== undefined && authStates.isOld(user.authState) ? authStates.open(user) : undefined
+        const sealed = state === undefined ? null : authStates.seal(id, state)
+        if (sealed !== null) await users.update(id, draft => void (draft.authState = sealed))
         // A service that is no more must not go on in its users' names.
         const isLost = ({ client }: { client: string | null }) =>
           client?.startsWith('service-') === true && !services.byClient(client)

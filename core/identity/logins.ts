@@ -6,16 +6,19 @@ import { normalizeUsername } from '../names.ts'
 import type { Authenticator, Awaitable, Challenge, Context, Identity, Log, Login, Plugin } from '../plugin.ts'
 import type { UserRecord } from '../store/records.ts'
 import type { Access } from './access.ts'
+import type { AuthStates } from './auth-state.ts'
 import { isGroupName } from './groups.ts'
 import { createKnownBrowsers } from './known-browsers.ts'
 import { createLoginStates } from './login-states.ts'
 import { createLoginThrottle, type From, forCodes, type LoginThrottle } from './login-throttle.ts'
 import { networkOf } from './network.ts'
 import type { Sessions } from './sessions.ts'
+import { createSpelling, type Spelling } from './spelling.ts'
 import type { Users } from './users.ts'
 
 export type LoginResult =
-  | { ok: true; user: UserRecord }
+  /** `session`: how the provider calls this sign-in. */
+  | { ok: true; user: UserRecord; session?: string }
   /** What the form says. `wait`: seconds until the next try is looked at. */
   | { ok: false; reason: 'wrong' | 'denied' | 'unavailable' | 'wait'; message: string; wait?: number }
 
@@ -59,14 +62,20 @@ export interface Logins {
    * any more; their sessions are then closed. An authenticator that cannot be asked changes nothing.
    */
   refresh(user: UserRecord, authenticator: string): Promise<boolean>
+  /** Where the browser of somebody who is signed out goes, to be signed out of the provider, too; undefined: nowhere. Never rejects. */
+  leave(user: UserRecord, authenticator: string, back: URL): Promise<URL | undefined>
+  /** As `refresh`, whenever the last answer was: of the authenticator that knows this user. True for who has none. */
+  recheck(user: UserRecord): Promise<boolean>
 }
 
 export interface LoginsParts {
   settings: Pick<Settings, 'authenticators' | 'timeouts'>
   /** The hub's, to sign the state of a redirect with. */
   secret: string
+  spelling?: Spelling
   users: Users
   sessions: Sessions
+  authStates: AuthStates
   access: Access
   /** As in Core. */
   base: string
@@ -102,8 +111,10 @@ const wrong = { ok: false, reason: 'wrong', message: 'Wrong user name or passwor
 export function createLogins({
   settings,
   secret,
+  spelling = createSpelling({}),
   users,
   sessions,
+  authStates,
   access,
   base,
   url,
@@ -137,7 +148,7 @@ export function createLogins({
     try {
       const identity = await answer()
       if (!identity) return wrong
-      const subject: Login = { identity: { ...checked(identity) }, authenticator, address }
+      const subject: Login = { identity: { ...renamed(identity) }, authenticator, address }
       let user: UserRecord | undefined
       await stage(subject, async () => {
         const { id, name } = checked(subject.identity)
@@ -146,7 +157,7 @@ export function createLogins({
       if (!user) throw new Error('the stage login did not come to its end')
       answered.set(user.id, performance.now())
       log.info('signed in', { user: user.name, ...about })
-      return { ok: true, user }
+      return { ok: true, user, ...(subject.identity.session !== undefined && { session: subject.identity.session }) }
     } catch (error) {
       if (!isHubError(error) || error.status >= 500) {
         log.error('a sign-in could not be decided', { ...about, error })
@@ -174,15 +185,22 @@ export function createLogins({
     })
   }
 
+  /** As it must be, under the name that the config gives it. */
+  const renamed = (identity: Identity): Identity => {
+    const { name, ...rest } = checked(identity)
+    return checked({ ...rest, name: spelling.mapped(name) })
+  }
+
   /** The access rules, then the user as they are now. */
   async function admit({ identity, authenticator }: Login): Promise<UserRecord> {
     const { id, name } = checked(identity)
+    if (!spelling.fits(name)) throw new HubError('denied', 'Your name there cannot be the name of a user here. Ask the admin.')
     const account = (id !== undefined && users.byIdentity(authenticator, id)) || users.get(name)
     if (account && !isOf(account, authenticator, id))
       throw new HubError('denied', 'This user name belongs to somebody else here.')
     // By the name that the account has here: who is renamed at the provider does not take over another's rights.
     const groups = groupsOf(identity, account)
-    if (!access.admits(account?.name ?? name, groups))
+    if (!access.admits(account?.name ?? name, groups, account !== undefined))
       throw new HubError('denied', 'You may not sign in to this hub. If you think that you should, ask its admin.')
     const user = account ?? (await users.create(name, { identity: { authenticator, id: id ?? null } }))
     return bringUpToDate(user, authenticator, identity, groups)
@@ -197,11 +215,14 @@ export function createLogins({
   }
 
   async function bringUpToDate(user: UserRecord, authenticator: string, identity: Identity, groups: readonly string[]) {
+    const sealed = identity.authState == null ? null : authStates.seal(user.id, identity.authState)
     if (identity.groups) await users.groups.tell(user.id, told(identity.groups), authenticator)
     const by = access.makesAdmin(user.name, groups) ? 'access' : identity.admin ? 'authenticator' : undefined
     return users.update(user.id, draft => {
       draft.identity = { authenticator, id: identity.id ?? draft.identity?.id ?? null }
       if (identity.attributes) draft.attributes = identity.attributes
+      if (sealed !== null) draft.authState = sealed
+      else if (identity.authState !== undefined) delete draft.authState
       decideAdmin(draft, by, identity.admin === false)
     })
   }
@@ -212,7 +233,7 @@ export function createLogins({
     let identity: Identity | null
     try {
       const answer = await ask(authenticator, 'authenticator.refresh', ctx => found.refresh!(users.view(user), ctx))
-      identity = answer && checked(answer)
+      identity = answer && renamed(answer)
     } catch (error) {
       log.warn('whether a user is still one could not be found out', { user: user.name, authenticator, error })
       // Not with each click while a provider is down.
@@ -223,13 +244,21 @@ export function createLogins({
     const current = users.byId(user.id)
     if (!current) return false
     const groups = identity ? groupsOf(identity, current) : []
-    if (identity && isOf(current, authenticator, identity.id) && access.admits(current.name, groups)) {
+    if (identity && isOf(current, authenticator, identity.id) && access.admits(current.name, groups, true)) {
       await bringUpToDate(current, authenticator, identity, groups)
       return true
     }
     log.info('a user may not be signed in any more', { user: user.name, authenticator })
     await sessions.closeAll(user.id)
     return false
+  }
+
+  /** Who asks while it is being asked waits for the same answer. */
+  function askOnce(user: UserRecord, authenticator: string): Promise<boolean> {
+    const key = `${authenticator} ${user.id}`
+    const running = asking.get(key) ?? audit.byItself(() => askAgain(user, authenticator)).finally(() => asking.delete(key))
+    asking.set(key, running)
+    return running
   }
 
   /** One try: not looked at while its time has not come, counted while it goes on. */
@@ -377,11 +406,25 @@ export function createLogins({
         return false
       }
       const age = performance.now() - (answered.get(user.id) ?? Number.NEGATIVE_INFINITY)
-      if (!found.refresh || age < settings.timeouts.refresh) return true
-      const key = `${authenticator} ${user.id}`
-      const running = asking.get(key) ?? audit.byItself(() => askAgain(user, authenticator)).finally(() => asking.delete(key))
-      asking.set(key, running)
-      return running
+      return !found.refresh || age < settings.timeouts.refresh || askOnce(user, authenticator)
+    },
+
+    async recheck(user) {
+      const authenticator = user.identity?.authenticator
+      const found = settings.authenticators.find(({ name }) => name === authenticator)?.authenticator
+      if (authenticator === undefined) return true
+      return found !== undefined && (!found.refresh || askOnce(user, authenticator))
+    },
+
+    async leave(user, authenticator, back) {
+      const found = settings.authenticators.find(({ name }) => name === authenticator)?.authenticator
+      if (found?.kind !== 'redirect' || !found.leave) return undefined
+      try {
+        return (await ask(authenticator, 'authenticator.leave', ctx => found.leave!(users.view(user), back, ctx))) ?? undefined
+      } catch (error) {
+        log.warn('where somebody signs out at the provider could not be found out', { user: user.name, authenticator, error })
+        return undefined
+      }
     },
   }
 }
@@ -409,18 +452,21 @@ function isOf({ identity }: UserRecord, authenticator: string, id: string | unde
 }
 
 /** An identity as it must be, whoever wrote the plugin, with the name in its one spelling. Nothing else is taken over. */
-function checked({ name, id, groups, admin, attributes }: Identity): Identity {
+function checked({ name, id, groups, admin, attributes, authState, session }: Identity): Identity {
   const spelled = typeof name === 'string' ? normalizeUsername(name) : undefined
   if (spelled === undefined) throw new HubError('denied', 'Your name there cannot be the name of a user here. Ask the admin.')
   if (id !== undefined && (typeof id !== 'string' || id === '')) throw new TypeError('the id of an identity is not a text')
   if (groups !== undefined && !(Array.isArray(groups) && groups.every(group => typeof group === 'string')))
     throw new TypeError('the groups of an identity are not a list of texts')
+  if (session !== undefined && typeof session !== 'string') throw new TypeError('the session of an identity is not a text')
   return {
     name: spelled,
     ...(id !== undefined && { id }),
     ...(groups && { groups }),
     ...(admin !== undefined && { admin: admin === true }),
     ...(attributes && { attributes }),
+    ...(authState !== undefined && { authState }),
+    ...(session !== undefined && { session }),
   }
 }
 

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import { type Audit, unrecorded } from '../audit.ts'
 import { nearest } from '../config/nearest.ts'
 import type { ConfigIssue } from '../config/options.ts'
@@ -68,7 +69,7 @@ export const defaultRoles: ReadonlyMap<string, Role> = new Map(
   }),
 )
 
-type Given = Pick<Settings, 'roles' | 'scopes'>
+type Given = Pick<Settings, 'roles' | 'scopes'> & Partial<Pick<Settings, 'groups'>>
 
 interface Parts {
   store: Store
@@ -152,8 +153,9 @@ export function createRoles({ store, users, settings = { roles: [], scopes: {} }
     isScope: scope => isScope(scope, custom),
     expand: remembered((scopes, holder) => expand(scopes, holder, custom)),
     async bind(log, audit = unrecorded) {
-      const names = [...(settings.access?.admins ?? []), ...settings.roles.flatMap(({ users }) => users)]
-      const members = new Set(names.map(spelled))
+      const declared = Object.entries(settings.groups ?? {})
+      const listed = [...settings.roles, ...declared.map(([, group]) => group)].flatMap(({ users }) => users)
+      const members = new Set([...(settings.access?.admins ?? []), ...listed].map(spelled))
       const named = new Set([
         ...members,
         ...settings.roles.flatMap(({ scopes = [] }) => scopes.flatMap(one => userIn(one)?.name ?? [])),
@@ -184,9 +186,16 @@ export function createRoles({ store, users, settings = { roles: [], scopes: {} }
       })
       for (const { name, details } of roleChanges(before, present))
         audit.record({ action: 'role.change', actor: null, target: { role: name }, details })
-      const groups = new Set(settings.roles.flatMap(({ groups }) => groups))
+      const groups = new Set([...settings.roles.flatMap(({ groups }) => groups), ...declared.map(([name]) => name)])
       const missing = [...groups].filter(name => !users.groups.get(name))
       if (missing.length > 0) await users.groups.create(missing)
+      for (const [name, group] of declared) {
+        const ids = group.users.flatMap(typed => users.byId(known.get(spelled(typed)) ?? '')?.id ?? [])
+        if (ids.some(id => !users.groups.get(name)?.users.includes(id))) await users.groups.add(name, ids)
+        const { properties } = group
+        if (properties && !isDeepStrictEqual(users.groups.get(name)?.properties, properties))
+          await users.groups.setProperties(name, properties)
+      }
       byUser = undefined
     },
   }

@@ -4,7 +4,7 @@ import { type Audit, unrecorded } from '../audit.ts'
 import type { SessionRecord, UserRecord } from '../store/records.ts'
 import type { Store } from '../store/store.ts'
 import { browserName } from './browser-name.ts'
-import { cookieNames, cookieValues, setHubCookie } from './cookies.ts'
+import { cookieNames, cookieValues, hubCookie, setHubCookie } from './cookies.ts'
 import { fingerprint, newSecret } from './secrets.ts'
 import type { Users } from './users.ts'
 import { xsrfToken } from './xsrf.ts'
@@ -13,8 +13,11 @@ import { xsrfToken } from './xsrf.ts'
 export interface Sessions {
   /** Who is signed in with this request's cookie? undefined for nobody, and for whom the access rules do not admit any more. */
   find(c: Context): { owner: UserRecord; record: SessionRecord } | undefined
-  /** Sign in: a new session id and a new login cookie, whatever the browser brought, and the `_xsrf` cookie that goes with them. */
-  open(c: Context, userId: string, authenticator: string): Promise<void>
+  /**
+   * Sign in: a new session id and a new login cookie, whatever the browser brought, and the `_xsrf` cookie that goes with them.
+   * `provider`: how the authenticator's provider calls this sign-in.
+   */
+  open(c: Context, userId: string, authenticator: string, provider?: string): Promise<void>
   /** Sign out: ends the session, revokes the tokens issued in it, clears the cookies. Without a session it only clears cookies. */
   close(c: Context): Promise<UserRecord | undefined>
   /** The browsers that a user is signed in with, the one that came last first. */
@@ -28,7 +31,7 @@ export interface Sessions {
 /** Browsers that one user may be signed in with at the same time; the one that signed in first gives way. */
 const most = 100
 
-/** `base` and `url` as in Core; `lifetime` in milliseconds; `admits` is asked at each request. */
+/** `base` and `url` as in Core; `secret` and `hostPrefix` as for Xsrf; `lifetime` in milliseconds; `admits` is asked at each request. */
 export function createSessions({
   store,
   users,
@@ -36,6 +39,8 @@ export function createSessions({
   base,
   url,
   lifetime,
+  secret = store.hub.data.secret,
+  hostPrefix = false,
   admits = () => true,
 }: {
   store: Store
@@ -44,15 +49,18 @@ export function createSessions({
   base: string
   url: URL | undefined
   lifetime: number
+  secret?: string
+  hostPrefix?: boolean
   admits?: (owner: UserRecord, session: SessionRecord) => boolean
 }): Sessions {
-  const hub = `${base}hub/`
+  const login = hubCookie(cookieNames.login, { base, hostPrefix })
+  const xsrf = hubCookie(cookieNames.xsrf, { base, hostPrefix })
   /** What this request has changed: its cookies still tell how it was before. */
   const changed = new WeakMap<Context, { hash?: string; sessionId?: string }>()
 
   const find: Sessions['find'] = c => {
     const now = changed.get(c)
-    const hashes = now && 'hash' in now ? [now.hash ?? ''] : cookieValues(c, cookieNames.login).slice(0, 8).map(fingerprint)
+    const hashes = now && 'hash' in now ? [now.hash ?? ''] : cookieValues(c, login.name).slice(0, 8).map(fingerprint)
     const found = hashes
       .map(hash => store.bySession.get(hash))
       .find(found => found && isAlive(found.record) && admits(found.owner, found.record))
@@ -70,7 +78,7 @@ export function createSessions({
 
   return {
     find,
-    async open(c, userId, authenticator) {
+    async open(c, userId, authenticator, provider) {
       const [value, sessionId, now] = [newSecret(), newSessionId(), Date.now()]
       const record: SessionRecord = {
         hash: fingerprint(value),
@@ -79,6 +87,7 @@ export function createSessions({
         created: new Date(now).toISOString(),
         expires: new Date(now + lifetime).toISOString(),
         browser: browserName(c.req.header('user-agent')),
+        ...(provider !== undefined && { provider }),
       }
       const before = find(c)
       if (before) await end(before.owner.id, ({ hash }) => hash === before.record.hash)
@@ -88,17 +97,17 @@ export function createSessions({
       })
       users.used(userId, { session: record.hash }, new Date(now), audit.address())
       changed.set(c, { hash: record.hash, sessionId })
-      setHubCookie(c, cookieNames.login, value, { path: hub, url, maxAge: Math.floor(lifetime / 1000) })
+      setHubCookie(c, login.name, value, { path: login.path, url, maxAge: Math.floor(lifetime / 1000) })
       setHubCookie(c, cookieNames.session, sessionId, { path: base, url })
-      setHubCookie(c, cookieNames.xsrf, xsrfToken(store.hub.data.secret, { session: record.hash }), { path: hub, url })
+      setHubCookie(c, xsrf.name, xsrfToken(secret, { session: record.hash }), { path: xsrf.path, url })
     },
     async close(c) {
       const found = find(c)
       if (found) await end(found.owner.id, ({ hash }) => hash === found.record.hash)
       changed.set(c, { hash: undefined, sessionId: undefined })
-      setHubCookie(c, cookieNames.login, '', { path: hub, url, maxAge: 0 })
+      setHubCookie(c, login.name, '', { path: login.path, url, maxAge: 0 })
       setHubCookie(c, cookieNames.session, '', { path: base, url, maxAge: 0 })
-      setHubCookie(c, cookieNames.xsrf, '', { path: hub, url, maxAge: 0 })
+      setHubCookie(c, xsrf.name, '', { path: xsrf.path, url, maxAge: 0 })
       setHubCookie(c, cookieNames.services, '', { path: `${base}services`, url, maxAge: 0 })
       const owner = found && store.byId.get(found.owner.id)
       if (owner) audit.record({ action: 'sign-out', actor: { kind: 'user', name: owner.name }, target: { user: owner.name } })

@@ -9,6 +9,7 @@ import type { Store } from '../store/store.ts'
 import { createActivity, type Means, type Use } from './activity.ts'
 import { forgetScopes } from './forget.ts'
 import { createGroups, type Groups } from './groups.ts'
+import { forgetGrantee } from './shares.ts'
 
 /** Everybody the hub knows. Records are frozen: change them through `update`. Names are exact, see names.ts. */
 export interface Users {
@@ -35,7 +36,7 @@ export interface Users {
    * must not fall to whoever gets the name next. Throws `conflict`, `invalid`, `missing`.
    */
   rename(id: string, name: string): Promise<UserRecord>
-  /** With tokens, sessions, group memberships, and all scopes that named them. Stop the servers first. */
+  /** With tokens, sessions, group memberships, what was shared with them, and all scopes that named them. Stop the servers first. */
   remove(id: string): Promise<void>
   /** Change one server's record, making it when there is none yet. */
   updateServer(id: string, server: string, change: (draft: ServerRecord) => void): Promise<UserRecord>
@@ -47,9 +48,10 @@ export interface Users {
   renameServer(id: string, server: string, name: string): Promise<UserRecord>
   /**
    * Something was done by this user, or in this server, at that time. Kept in memory, written with the next batch and at
-   * close; only ever moves forward, and never into the future.
+   * close; only ever moves forward, and never into the future. `told`: not seen by the hub but told by a program, which is taken
+   * as it is, however soon after the last time.
    */
-  active(id: string, at: Date, server?: string): void
+  active(id: string, at: Date, server?: string, told?: boolean): void
   /** One of their tokens or sessions was used, from this address. As `active`. */
   used(id: string, by: Means, at: Date, from: string | null): void
   /** When and from where it was last used, also what is not written yet. */
@@ -63,8 +65,19 @@ export interface Users {
   flush(): Promise<void>
 }
 
-export function createUsers({ store, audit = unrecorded }: { store: Store; audit?: Audit }): Users {
-  const activity = createActivity(store)
+/** `resolution`: see createActivity. `isName` is the config's say on names beyond what can be a name at all. */
+export function createUsers({
+  store,
+  audit = unrecorded,
+  resolution = 0,
+  isName = () => true,
+}: {
+  store: Store
+  audit?: Audit
+  resolution?: number
+  isName?: (name: string) => boolean
+}): Users {
+  const activity = createActivity(store, resolution)
   const groups = createGroups(store, audit)
   /** Names and slugs of users that are being written down. */
   const taken = new Set<string>()
@@ -72,7 +85,7 @@ export function createUsers({ store, audit = unrecorded }: { store: Store; audit
   for (const { number } of store.byId.values()) last = Math.max(last, number)
 
   const checkName = (name: string) => {
-    if (name !== name.trim() || normalizeUsername(name) === undefined)
+    if (name !== name.trim() || normalizeUsername(name) === undefined || !isName(name))
       throw new HubError('invalid', `${JSON.stringify(name.slice(0, 64))} cannot be the name of a user.`)
     if (store.byName.has(name) || taken.has(`name ${name}`)) throw new HubError('conflict', `There is a user ${name} already.`)
   }
@@ -172,6 +185,7 @@ export function createUsers({ store, audit = unrecorded }: { store: Store; audit
       if (!user) return
       await forgetName(user.name)
       await groups.set(id, [])
+      await forgetGrantee(store, { kind: 'user', id })
       const { name, slug } = user
       await store.hub.update(draft => {
         if (!draft.deleted.some(one => one.slug === slug)) draft.deleted.push({ name, slug })
@@ -205,7 +219,7 @@ export function createUsers({ store, audit = unrecorded }: { store: Store; audit
       await forgetScopes(store, scope => scope.endsWith(`!server=${owner.name}/${server}`))
       return update(id, draft => void (renamed(draft).name = name))
     },
-    active: (id, at, server) => activity.note(id, at, inServer(server)),
+    active: (id, at, server, told) => activity.note(id, at, inServer(server), null, told),
     used: (id, by, at, from) => activity.note(id, at, by, from),
     lastUse: activity.last,
     lastActivity: (id, server) => activity.last(id, inServer(server)).at,

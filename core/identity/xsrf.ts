@@ -1,5 +1,5 @@
 import type { Context } from 'hono'
-import { cookieNames, cookieValues, setHubCookie } from './cookies.ts'
+import { cookieNames, cookieValues, hubCookie, setHubCookie } from './cookies.ts'
 import { same, sign } from './secrets.ts'
 import type { Sessions } from './sessions.ts'
 
@@ -19,24 +19,27 @@ export interface Xsrf {
   needed(c: Context, kind: 'html' | 'api'): boolean
 }
 
-/** `secret` is the hub's; `base` and `url` as in Core. */
+/** `secret` is the hub's; `base` and `url` as in Core; `hostPrefix`: see hubCookie. */
 export function createXsrf({
   secret,
   sessions,
   base,
   url,
+  hostPrefix = false,
 }: {
   secret: string
   sessions: Sessions
   base: string
   url: URL | undefined
+  hostPrefix?: boolean
 }): Xsrf {
+  const cookie = hubCookie(cookieNames.xsrf, { base, hostPrefix })
   const expected = (c: Context) => {
     const found = sessions.find(c)
     return xsrfToken(secret, found ? { session: found.record.hash } : { visitor: sessions.sessionId(c) })
   }
   const isSet = (c: Context, token: string) =>
-    cookieValues(c, cookieNames.xsrf)
+    cookieValues(c, cookie.name)
       .slice(0, 8)
       .some(value => same(value, token))
   const given = new WeakMap<Context, string>()
@@ -46,7 +49,7 @@ export function createXsrf({
       const token = expected(c)
       if (!isSet(c, token) && given.get(c) !== token) {
         given.set(c, token)
-        setHubCookie(c, cookieNames.xsrf, token, { path: `${base}hub/`, url })
+        setHubCookie(c, cookie.name, token, { path: cookie.path, url })
       }
       return token
     },

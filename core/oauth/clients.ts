@@ -36,8 +36,9 @@ const prefix = 'jupyterhub-user-'
 /**
  * The servers whose client id this is, of those that should run. Mostly one; but `-` may be part of names and is what parts
  * them in an id, so that two servers can share one: `a` has `b-c`, `a-b` has `c`. Redirect URI and secret tell them apart.
+ * `scopes` is what each of them may ask for beyond access.
  */
-export function serverClients(id: string, users: Users, base: string): KnownClient[] {
+export function serverClients(id: string, users: Users, base: string, scopes: readonly string[] = []): KnownClient[] {
   if (!id.startsWith(prefix)) return []
   const rest = id.slice(prefix.length)
   const borders = [...rest.matchAll(/-/g)].map(({ index }) => index)
@@ -58,7 +59,7 @@ export function serverClients(id: string, users: Users, base: string): KnownClie
         id,
         redirectUri: `${path}oauth_callback`,
         description: `Server at ${path}`,
-        allowedScopes: [accessScope],
+        allowedScopes: [...new Set([...scopes, accessScope])],
         accessScope,
         owner,
         server: name,

@@ -39,7 +39,7 @@ export interface OAuthProvider {
   token(form: URLSearchParams): Promise<{ status: 200 | 400 | 401; body: object }>
 }
 
-/** `lifetime`: milliseconds that an access token is good for. */
+/** `lifetime`: milliseconds that an access token is good for. `serverScopes`: what notebooks may ask for beyond identity. */
 export function createOAuthProvider({
   users,
   tokens,
@@ -48,6 +48,8 @@ export function createOAuthProvider({
   services,
   base,
   lifetime = 14 * 86_400_000,
+  requirePkce = false,
+  serverScopes = [],
 }: {
   users: Users
   tokens: Tokens
@@ -56,10 +58,12 @@ export function createOAuthProvider({
   services: Services
   base: string
   lifetime?: number
+  requirePkce?: boolean
+  serverScopes?: readonly string[]
 }): OAuthProvider {
   const { expand, isScope } = roles
   const codes = createCodes()
-  const clients = (id: string) => [...serviceClients(services.byClient(id)), ...serverClients(id, users, base)]
+  const clients = (id: string) => [...serviceClients(services.byClient(id)), ...serverClients(id, users, base, serverScopes)]
 
   const groupsOf = (name: string) => {
     const user = users.get(name)
@@ -132,6 +136,7 @@ export function createOAuthProvider({
       const challenge = challengeOf(query)
       if (challenge === 'unsupported')
         return back({ error: 'invalid_request', error_description: 'Transform algorithm not supported.' })
+      if (requirePkce && !challenge) return back({ error: 'invalid_request', error_description: 'Code challenge required.' })
       const scopes = requested(query.get('scope'), client, user)
       if (!scopes) return back({ error: 'invalid_scope', error_description: 'A scope is unknown or not allowed.' })
 
@@ -242,7 +247,7 @@ function withQuery(address: string, params: Record<string, string>): string {
   return `${address}${address.includes('?') ? '&' : '?'}${pairs.join('&')}`
 }
 
-/** PKCE, which is up to the client. */
+/** PKCE, which is up to the client unless the config requires it. */
 function challengeOf(query: URLSearchParams): Grant['challenge'] | 'unsupported' {
   const value = query.get('code_challenge')
   const method = query.get('code_challenge_method') ?? 'plain'

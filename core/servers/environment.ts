@@ -1,3 +1,4 @@
+import type { Settings } from '../config/schema.ts'
 import { clientId, escapeSegment, serverPath } from '../names.ts'
 import type { Profile } from '../plugin.ts'
 
@@ -14,13 +15,17 @@ export interface EnvironmentOf {
   profile: Profile
   /** The server's token. */
   token: string
+  /** What the config says of all servers. */
+  servers?: Pick<Settings['servers'], 'debug' | 'userConfig' | 'oauthScopes'>
 }
+
+const usual = { debug: false, userConfig: true, oauthScopes: [] }
 
 /**
  * What JupyterHub hands to a spawned server, for jupyterhub-singleuser 1.5 to 6.0: every name of the protocol, old and new
  * ones. The profile's own variables come last and may override any but the secrets. Source: JupyterHub, `Spawner.get_env`.
  */
-export function environment({ base, url, hub, user, server, port, profile, token }: EnvironmentOf): {
+export function environment({ base, url, hub, user, server, port, profile, token, servers = usual }: EnvironmentOf): {
   env: Record<string, string>
   secrets: Record<string, string>
 } {
@@ -48,10 +53,12 @@ export function environment({ base, url, hub, user, server, port, profile, token
       JUPYTERHUB_SERVICE_URL: `http://0.0.0.0:${port}${path}`,
       JUPYTERHUB_OAUTH_SCOPES: access,
       JUPYTERHUB_OAUTH_ACCESS_SCOPES: access,
-      JUPYTERHUB_OAUTH_CLIENT_ALLOWED_SCOPES: '[]',
+      JUPYTERHUB_OAUTH_CLIENT_ALLOWED_SCOPES: JSON.stringify(servers.oauthScopes),
       JUPYTERHUB_COOKIE_HOST_PREFIX_ENABLED: '0',
       JUPYTERHUB_PUBLIC_URL: url ? new URL(path, url).href : '',
       JUPYTERHUB_PUBLIC_HUB_URL: url ? new URL(`${base}hub/`, url).href : '',
+      ...(servers.debug && { JUPYTERHUB_DEBUG: '1' }),
+      ...(!servers.userConfig && { JUPYTERHUB_DISABLE_USER_CONFIG: '1' }),
       ...(profile.rootDir !== undefined && { JUPYTERHUB_ROOT_DIR: profile.rootDir }),
       ...(profile.defaultUrl !== undefined && { JUPYTERHUB_DEFAULT_URL: profile.defaultUrl }),
       ...(profile.image !== undefined && { JUPYTER_IMAGE_SPEC: profile.image, JUPYTER_IMAGE: profile.image }),

@@ -8,7 +8,21 @@ import type { Tokens } from '../identity/tokens.ts'
 import type { Users } from '../identity/users.ts'
 import type { Metrics } from '../metrics.ts'
 import { clientId, labelKeys, serverPath } from '../names.ts'
-import type { Cause, Choices, Context, Handle, Log, Plugin, Profile, Route, Status, Stop, StopReason } from '../plugin.ts'
+import type {
+  Cause,
+  Choices,
+  Context,
+  Handle,
+  Log,
+  Plugin,
+  Profile,
+  Route,
+  Spawn,
+  Status,
+  Stop,
+  StopReason,
+  User,
+} from '../plugin.ts'
 import { emptyServer, type ServerRecord, type UserRecord } from '../store/records.ts'
 import { answers } from './answers.ts'
 import { causeOf, failure, isNodeGone, isOwnExit } from './cause.ts'
@@ -130,6 +144,23 @@ export function createLife(parts: LifeParts, ownerId: string, name: string): Lif
 
   // -------------------------------------------------------------------------------------------------------------------
   // Up
+
+  /** What the profile, the config and the options say. */
+  async function draft(
+    { choices }: { choices: Choices },
+    profile: Profile,
+    user: User,
+    made: { generation: string; token: string },
+    signal: AbortSignal,
+  ): Promise<Spawn> {
+    const { servers, optionsForm, timeouts } = settings
+    const asked = { log: log(), signal, deadline: timeouts.hook, progress }
+    const spawn = draftOf({ hub, user, server: name, profile, choices, servers, ...made })
+    const options = structuredClone(record().userOptions)
+    if (optionsForm)
+      await call({ plugin: 'config', hook: 'optionsForm.apply' }, () => optionsForm.apply(options, spawn.draft, user), asked)
+    return spawn
+  }
 
   /** The steps from a service that exists to a live route. */
   async function bringUp(handle: Handle, generation: string, signal: AbortSignal): Promise<void> {
@@ -387,8 +418,8 @@ export function createLife(parts: LifeParts, ownerId: string, name: string): Lif
           return refused(error)
         }
         durable()
-        const spawn = draftOf({ hub, user, server: name, profile, choices: request.choices, generation, token })
         await attempt(cancel, async signal => {
+          const spawn = await draft(request, profile, user, { generation, token }, signal)
           const up = async () => {
             checkSpec(spawn.draft, hub, settings.limits.binds)
             startLog?.tell('queued', 'Asking for a place to run')

@@ -1,3 +1,4 @@
+import type { Settings } from '../config/schema.ts'
 import { call } from '../hooks.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Log, Plugin, Route } from '../plugin.ts'
@@ -20,13 +21,29 @@ export interface Routes {
   repair(wanted: ReadonlyMap<string, Route>, kept: (path: string) => boolean): Promise<void>
 }
 
-/** `services` is asked for its routes at each repair. */
+/** The routes that the config names: those of its services, as they are at the time, and the extra ones. */
+export function configRoutes({ extraRoutes }: Pick<Settings, 'extraRoutes'>, services: FixedRoutes): FixedRoutes {
+  const extra = Object.entries(extraRoutes).map(
+    ([path, url]) => [path, { path, target: new URL(url).origin, data: { jupyterhub: true, extra: path } }] as const,
+  )
+  return {
+    get routes() {
+      return new Map([...services.routes, ...extra])
+    },
+  }
+}
+
+interface FixedRoutes {
+  readonly routes: ReadonlyMap<string, Route>
+}
+
+/** `fixed` is asked for its routes at each repair. */
 export function createRoutes(
   { name, proxy }: Plugin,
   log: Log,
   metrics: Metrics,
   closing: AbortSignal,
-  services: { readonly routes: ReadonlyMap<string, Route> } = { routes: new Map() },
+  fixed: FixedRoutes = { routes: new Map() },
 ): Routes {
   const ask = <T>(hook: string, run: Parameters<typeof call<T>>[1]) =>
     call({ plugin: name, hook }, run, { log, signal: closing, deadline })
@@ -45,7 +62,9 @@ export function createRoutes(
     const end = metrics.proxyPoll.startTimer()
     const routes = await ask('proxy.list', ctx => proxy!.list(ctx))
     end()
-    return routes.filter(route => route.data.jupyterhub === true && [route.data.user, route.data.service].some(isText))
+    return routes.filter(
+      route => route.data.jupyterhub === true && [route.data.user, route.data.service, route.data.extra].some(isText),
+    )
   }
 
   const routes: Routes = {
@@ -54,7 +73,7 @@ export function createRoutes(
     remove: path => timed(metrics.proxyRemove, () => ask('proxy.remove', ctx => proxy!.remove(path, ctx))),
     active: async () => new Map((await list()).map(route => [route.path, route.active])),
     async repair(servers, kept) {
-      const wanted = new Map([...services.routes, ...servers])
+      const wanted = new Map([...fixed.routes, ...servers])
       const end = metrics.checkRoutes.startTimer()
       const present = new Map((await list()).map(route => [route.path, route]))
       for (const path of present.keys()) if (!wanted.has(path) && !kept(path)) await routes.remove(path)

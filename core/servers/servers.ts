@@ -6,6 +6,7 @@ import type { Caller, Choices, Close, Profile, StopReason } from '../plugin.ts'
 import { inParallel } from '../store/parallel.ts'
 import type { ServerRecord, UserRecord } from '../store/records.ts'
 import { createLife, type Life, type LifeParts } from './life.ts'
+import { namedServersOf, retryAfter } from './limits.ts'
 import { compose, profilesFor, stillValid } from './profiles.ts'
 import type { Server, StartRequest } from './server.ts'
 
@@ -69,8 +70,13 @@ export interface RunningServers extends Servers {
   watch(): Promise<Close>
 }
 
-export function createServers(parts: LifeParts): RunningServers {
-  const { settings, users, routes, metrics, audit, log, closing } = parts
+export interface ServersParts extends LifeParts {
+  /** Is this user still who they were? See Logins.recheck. */
+  recheck?(user: UserRecord): Promise<boolean>
+}
+
+export function createServers(parts: ServersParts): RunningServers {
+  const { settings, users, routes, metrics, audit, log, closing, recheck = async () => true } = parts
   const { name: plugin, spawner } = parts.spawner
   const lives = new Map<string, Map<string, Life>>()
   const orphans = new Map<string, number>()
@@ -109,8 +115,8 @@ export function createServers(parts: LifeParts): RunningServers {
 
   /** One named server more: within the limits of the config? Those that are just being made count as well. */
   function checkNamed(user: UserRecord, name: string): void {
-    const { namedServers } = settings.limits
     if (!isNew(user, name)) return
+    const namedServers = namedServersOf(settings, users.view(users.byId(user.id) ?? user))
     const begun = [...(lives.get(user.id) ?? [])].filter(([, life]) => !life.idle).map(([name]) => name)
     const named = new Set([...recordsOf(user).map(({ name }) => name), ...begun, ...(making.get(user.id) ?? [])])
     named.delete('')
@@ -126,13 +132,14 @@ export function createServers(parts: LifeParts): RunningServers {
     checkNamed(user, name)
     const present = [...unfinished()]
     if (present.filter(life => life.state === 'starting').length >= starts) {
-      const retryAfter = 30 + Math.floor(Math.random() * 31)
-      throw new HubError('busy', `Many servers are starting just now. Try again in ${retryAfter} seconds.`, { retryAfter })
+      const seconds = retryAfter(settings)
+      throw new HubError('busy', `Many servers are starting just now. Try again in ${seconds} seconds.`, { retryAfter: seconds })
     }
     if (servers > 0 && present.length >= servers) {
       throw new HubError(
         'busy',
         `All ${servers} servers that this hub may run are taken. Try again when somebody has stopped one.`,
+        { retryAfter: retryAfter(settings) },
       )
     }
   }
@@ -208,6 +215,8 @@ export function createServers(parts: LifeParts): RunningServers {
         throw new HubError('invalid', 'A server cannot be shown under this name: take one line of at most 255 characters.')
       const life = lifeOf(user.id, name)
       try {
+        if (settings.signIn.refreshBeforeStart && !(await recheck(user)))
+          throw new HubError('denied', `${user.name} has to sign in again before a server can be started.`)
         if (life.ready) await servers.check(life)
         // Nothing below waits before the start is under way, so that no second one can come between.
         const { state } = life
@@ -261,6 +270,7 @@ export function createServers(parts: LifeParts): RunningServers {
     async stop(user, name, reason, by) {
       const life = known(user, name)
       if (life.idle) return
+      if (settings.signIn.refreshBeforeStop && ['user', 'admin', 'api'].includes(reason)) await recheck(user)
       log.info('server stop requested', { user: user.name, server: name, reason, by: by?.name })
       const note = (result: 'success' | 'failed') =>
         audit.record({ action: 'server.stop', target: { user: user.name, server: name }, result, details: { reason } })

@@ -1,11 +1,9 @@
 import { posix } from 'node:path'
+import type { Settings } from '../config/schema.ts'
 import { HubError } from '../errors.ts'
 import { labels, serverName, serverPath } from '../names.ts'
 import type { Choices, Profile, ServerSpec, Spawn, User } from '../plugin.ts'
 import { environment } from './environment.ts'
-
-/** The port that stock notebook images listen on, whatever they are told. */
-const notebookPort = 8888
 
 /** The first draft of a server: what the profile says and what JupyterHub's protocol needs. Networks, mounts and hooks come on top. */
 export function draftOf(options: {
@@ -16,9 +14,10 @@ export function draftOf(options: {
   choices: Choices
   generation: string
   token: string
+  servers: Pick<Settings['servers'], 'port' | 'debug' | 'userConfig' | 'oauthScopes'>
 }): Spawn {
-  const { hub, user, server, profile, choices, generation, token } = options
-  const port = notebookPort
+  const { hub, user, server, profile, choices, generation, token, servers } = options
+  const { port } = servers
   const draft: ServerSpec = {
     hub: hub.id,
     user,
@@ -27,7 +26,7 @@ export function draftOf(options: {
     name: serverName(user.slug, server),
     labels: labels(hub.id, user, server, generation),
     ...containerOf(profile),
-    ...environment({ base: hub.base, url: hub.url, hub: hub.address, user, server, port, profile, token }),
+    ...environment({ base: hub.base, url: hub.url, hub: hub.address, user, server, port, profile, token, servers }),
     port,
     path: serverPath(hub.base, user.name, server),
     mounts: [],

@@ -21,6 +21,8 @@ export interface Child {
   command: readonly string[]
   cwd: string | undefined
   env: Record<string, string>
+  /** Whom it runs as, if not as the hub. */
+  as?: { uid: number; gid: number } | undefined
   log: Log
   /** Told its process id at each start, and 0 when it has ended. */
   running(pid: number): void
@@ -30,13 +32,13 @@ export interface Child {
  * Run a program, and run it again whenever it ends: after a second, then after twice as long each time, up to a minute. What it
  * prints goes into the log. The result ends it and all that it has started: SIGTERM, five seconds later SIGKILL.
  */
-export function keepRunning({ command: [program = '', ...args], cwd, env, log, running }: Child): Close {
+export function keepRunning({ command: [program = '', ...args], cwd, env, as, log, running }: Child): Close {
   const closing = new AbortController()
   let wait = shortest
 
   const run = async () => {
     const began = performance.now()
-    const child = spawn(program, args, { cwd, env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] })
+    const child = spawn(program, args, { cwd, env, ...as, detached: true, stdio: ['ignore', 'pipe', 'pipe'] })
     const ended = new Promise<object>(resolve => {
       child.once('error', error => resolve({ error }))
       child.once('exit', (code, signal) => resolve({ code, signal }))

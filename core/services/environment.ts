@@ -1,4 +1,5 @@
 import type { Service } from './services.ts'
+import type { SystemUser } from './system-user.ts'
 
 /** What a service may know of the hub's own environment: how programs are found and what language they speak. No secrets. */
 const kept = ['PATH', 'HOME', 'LANG', 'LC_ALL', 'TZ', 'TMPDIR', 'PYTHONPATH', 'CONDA_ROOT', 'CONDA_DEFAULT_ENV', 'VIRTUAL_ENV']
@@ -9,7 +10,7 @@ const kept = ['PATH', 'HOME', 'LANG', 'LC_ALL', 'TZ', 'TMPDIR', 'PYTHONPATH', 'C
  */
 export function serviceEnvironment(
   { name, path, clientId, redirectUri, secret, settings }: Service,
-  { base, hub, url }: { base: string; hub: string; url: URL | undefined },
+  { base, hub, url, as }: { base: string; hub: string; url: URL | undefined; as?: SystemUser | undefined },
   present: Readonly<Record<string, string | undefined>> = process.env,
 ): Record<string, string> {
   const access = JSON.stringify(['access:services', `access:services!service=${name}`])
@@ -20,6 +21,7 @@ export function serviceEnvironment(
         return value === undefined ? [] : [[key, value]]
       }),
     ),
+    ...(as && { HOME: as.home, USER: as.name, LOGNAME: as.name }),
     JUPYTERHUB_SERVICE_NAME: name,
     JUPYTERHUB_API_URL: `${hub}${base}hub/api`,
     JUPYTERHUB_BASE_URL: base,
@@ -30,7 +32,7 @@ export function serviceEnvironment(
     JUPYTERHUB_OAUTH_SCOPES: access,
     JUPYTERHUB_OAUTH_ACCESS_SCOPES: access,
     JUPYTERHUB_OAUTH_CLIENT_ALLOWED_SCOPES: JSON.stringify(settings.oauth?.allowedScopes ?? []),
-    JUPYTERHUB_USER: '',
+    JUPYTERHUB_USER: as?.name ?? '',
     JUPYTERHUB_SERVER_NAME: '',
     JUPYTERHUB_COOKIE_HOST_PREFIX_ENABLED: '0',
     JUPYTERHUB_PUBLIC_URL: url && path ? new URL(path, url).href : '',

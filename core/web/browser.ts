@@ -12,6 +12,7 @@ copying()
 forms()
 questions()
 keepHash()
+goOn()
 insecure()
 
 /** The progress page: lines as they come, the time, and on when it is over. */
@@ -204,6 +205,12 @@ function keepHash(): void {
   const url = new URL(link.href)
   url.searchParams.set('next', `${url.searchParams.get('next') ?? ''}${location.hash}`)
   link.href = url.href
+}
+
+/** A link that is followed by itself after a time; with the keyboard or the mouse also before. */
+function goOn(): void {
+  const link = document.querySelector<HTMLAnchorElement>('a[data-after]')
+  if (link) setTimeout(() => location.assign(link.href), Number(link.dataset.after) * 1000)
 }
 
 function insecure(): void {

@@ -1,9 +1,10 @@
 import type { Core } from '../core.ts'
 import type { Caller } from '../plugin.ts'
-import { asks } from '../servers/profiles.ts'
 import type { Server } from '../servers/server.ts'
 import { serverPage } from './address.ts'
 import { Ago, Hidden } from './layout.tsx'
+import { asksFirst } from './options-form.ts'
+import { placeOf, showsSharing } from './share.tsx'
 
 /** One server: how it is, and what can be done with it now by forms and links. */
 export function ServerCard({ core, caller, server, xsrf }: { core: Core; caller: Caller; server: Server; xsrf: string }) {
@@ -62,7 +63,7 @@ export function Actions(props: { core: Core; caller: Caller; server: Server; xsr
   const may = (scope: string) => caller.allows(scope, { user: at.user, server: at.name })
   const label = serverLabel(server, caller)
   const start = serverPage(core, 'spawn', at)
-  const several = asks(core.servers.profiles(server.owner))
+  const several = asksFirst(core, server.owner)
   const { state } = server
   return (
     <div class="actions">
@@ -97,6 +98,11 @@ export function Actions(props: { core: Core; caller: Caller; server: Server; xsr
             {state === 'starting' ? 'Cancel' : 'Stop'}
           </button>
         </form>
+      )}
+      {showsSharing(core, caller, server) && (
+        <a class="button" href={placeOf(core, server)} aria-label={`Share ${label}`}>
+          Share
+        </a>
       )}
       {state === 'stopped' && at.name !== '' && may('delete:servers') && (
         <details class="confirm">

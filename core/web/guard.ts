@@ -32,6 +32,7 @@ export const headers = (core: Core): MiddlewareHandler<WebEnv> =>
       'X-Request-Id': c.get('requestId'),
     }
     for (const [name, value] of Object.entries(common)) if (!c.res.headers.has(name)) c.res.headers.set(name, value)
+    for (const [name, value] of Object.entries(core.settings.headers)) c.res.headers.set(name, value)
   }
 
 /** What a hub page may load and do. `formTarget`: another origin that its form ends at after a redirect. */

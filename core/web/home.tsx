@@ -2,19 +2,23 @@ import type { Core } from '../core.ts'
 import { HubError } from '../errors.ts'
 import { isServerName } from '../names.ts'
 import { demand } from '../rights.ts'
-import { asks } from '../servers/profiles.ts'
+import { namedServersOf } from '../servers/limits.ts'
 import type { UserRecord } from '../store/records.ts'
 import { publicHost, serverPage, withQuery } from './address.ts'
 import { ServerCard } from './card.tsx'
 import type { PageContext } from './environment.ts'
+import { landing } from './landing.ts'
 import { Alert, Hidden, page } from './layout.tsx'
 import { safeNext } from './next.ts'
+import { asksFirst } from './options-form.ts'
+import { SharedWithMe } from './shared.tsx'
 import { begin } from './start.tsx'
 
-/** `hub/`: to `next`, else home. */
+/** `hub/`: to `next`, else to where the config says. */
 export const root = (core: Core) =>
-  function root(c: PageContext): Response {
-    return c.redirect(safeNext(c.req.query('next'), publicHost(core, c)) ?? `${core.base}hub/home`)
+  async function root(c: PageContext): Promise<Response> {
+    const next = safeNext(c.req.query('next'), publicHost(core, c))
+    return c.redirect(next ?? (await landing(core, c, c.get('visitor') as UserRecord)))
   }
 
 /** `home`: the visitor's servers. */
@@ -23,14 +27,13 @@ export const home = (core: Core) =>
     const visitor = c.get('visitor') as UserRecord
     const xsrf = core.xsrf.token(c)
     const servers = core.servers.of(visitor)
-    const { namedServers } = core.settings.limits
-    const left = namedServers - servers.filter(({ ref }) => ref.name !== '').length
+    const left = namedServersOf(core.settings, core.users.view(visitor)) - servers.filter(({ ref }) => ref.name !== '').length
     const services = core.services.shownTo(c.get('caller'))
     const moving = servers.some(({ pending }) => pending !== null)
     return page(
       core,
       c,
-      { title: 'Servers', refresh: moving ? 5 : undefined },
+      { title: 'Servers', refresh: moving ? 5 : undefined, announce: 'home' },
       <>
         <h1>Your servers</h1>
         {!core.servers.engine.ok && (
@@ -54,6 +57,7 @@ export const home = (core: Core) =>
             <button type="submit">Create</button>
           </form>
         )}
+        <SharedWithMe core={core} caller={c.get('caller')} visitor={visitor} xsrf={xsrf} />
         {services.length > 0 && (
           <section class="panel">
             <h2>Services</h2>
@@ -78,6 +82,6 @@ export const addServer = (core: Core) =>
     if (name === '' || !isServerName(name))
       throw new HubError('invalid', 'This name cannot be used. Take letters, digits and “-”.')
     demand(c.get('caller'), ['start:servers'], { user: owner.name, server: name })
-    if (asks(core.servers.profiles(owner))) return c.redirect(serverPage(core, 'spawn', { user: owner.name, name }), 303)
+    if (asksFirst(core, owner)) return c.redirect(serverPage(core, 'spawn', { user: owner.name, name }), 303)
     return begin(core, c, { owner, name }, {})
   }

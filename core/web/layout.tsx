@@ -13,11 +13,16 @@ interface Frame {
   refresh?: number
   /** Without the bar: the page is about nothing but coming in. */
   bare?: boolean
+  /** Seconds until browsers without JavaScript go on to this page. */
+  goOn?: { seconds: number; to: string }
+  /** Which of the config's announcements it has; left out: the one for all pages. */
+  announce?: 'login' | 'home' | 'start' | 'logout'
 }
 
 /** A whole page: head, the bar with the visitor's links, and the body. */
 export async function page(core: Core, c: PageContext, frame: Frame, body: Child): Promise<Response> {
-  const { name } = core.settings.branding
+  const { name, announcements } = core.settings.branding
+  const announcement = (frame.announce && announcements[frame.announce]) ?? announcements.all
   const hub = `${core.base}hub`
   const visitor = c.get('visitor')
   const { style, script } = assets()
@@ -39,6 +44,11 @@ export async function page(core: Core, c: PageContext, frame: Frame, body: Child
         <link rel="icon" href={`${hub}/logo`} />
         <link rel="stylesheet" href={`${hub}/static/${style.name}`} />
         <script type="module" nonce={c.get('nonce')} src={`${hub}/static/${script.name}`} />
+        {frame.goOn && (
+          <noscript>
+            <meta http-equiv="refresh" content={`${frame.goOn.seconds}; url=${frame.goOn.to}`} />
+          </noscript>
+        )}
         {frame.refresh && (
           <noscript>
             <meta http-equiv="refresh" content={String(frame.refresh)} />
@@ -75,6 +85,7 @@ export async function page(core: Core, c: PageContext, frame: Frame, body: Child
           </header>
         )}
         <main id="main" tabindex={-1}>
+          {announcement && <p class="notice announcement">{announcement}</p>}
           {body}
         </main>
       </body>

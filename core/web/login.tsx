@@ -5,16 +5,22 @@ import type { Plugin } from '../plugin.ts'
 import { clientAddress, publicHost, publicUrl, withQuery } from './address.ts'
 import type { PageContext } from './environment.ts'
 import { readForm } from './guard.ts'
+import { landing } from './landing.ts'
 import { Alert, Hidden, page } from './layout.tsx'
 import { safeNext } from './next.ts'
 
 type Failure = Pick<Extract<LoginResult, { ok: false }>, 'reason' | 'message' | 'wait'>
 
-/** `login`: the form, or on to `next` for who is signed in. */
+/** `login`: the form, or on to `next` for who is signed in; to the one provider that there is, if the config says so. */
 export const showLogin = (core: Core) =>
-  function showLogin(c: PageContext): Response | Promise<Response> {
+  async function showLogin(c: PageContext): Promise<Response> {
     const next = wanted(core, c, c.req.query('next'))
-    return core.sessions.find(c) ? c.redirect(next ?? home(core)) : loginPage(core, c, { next })
+    const found = core.sessions.find(c)
+    if (found) return c.redirect(next ?? (await landing(core, c, found.owner)))
+    const only = core.logins.methods.length === 1 ? core.logins.methods[0] : undefined
+    if (core.settings.signIn.auto && only?.kind === 'redirect')
+      return c.redirect(withQuery(`${core.base}hub/login/${only.plugin.name}`, { next }))
+    return loginPage(core, c, { next })
   }
 
 /** `login`, the form sent. A failure shows it again with what was typed, without the password. */
@@ -49,7 +55,7 @@ export const signIn = (core: Core) =>
 export const beginLogin = (core: Core) =>
   async function beginLogin(c: PageContext): Promise<Response> {
     const { method, callback } = redirecting(core, c)
-    const next = wanted(core, c, c.req.query('next')) ?? home(core)
+    const next = wanted(core, c, c.req.query('next')) ?? ''
     return c.redirect((await core.logins.begin(c, method, callback, next)).href)
   }
 
@@ -63,8 +69,8 @@ export const finishLogin = (core: Core) =>
   }
 
 async function welcome(core: Core, c: PageContext, result: LoginResult & { ok: true }, method: string, next: string | undefined) {
-  await core.sessions.open(c, result.user.id, method)
-  return c.redirect(next ?? home(core))
+  await core.sessions.open(c, result.user.id, method, result.session)
+  return c.redirect(next ?? (await landing(core, c, result.user)))
 }
 
 async function timed<R extends LoginResult | Asked>(core: Core, ask: () => Promise<R>): Promise<R> {
@@ -89,7 +95,6 @@ function redirecting(core: Core, c: PageContext): { method: string; callback: UR
 }
 
 const wanted = (core: Core, c: PageContext, next: string | null | undefined) => safeNext(next, publicHost(core, c))
-const home = (core: Core) => `${core.base}hub/home`
 
 /** Where somebody goes who has no account yet. */
 function More({ core, plugin: { name, authenticator } }: { core: Core; plugin: Plugin }) {
@@ -160,7 +165,7 @@ function loginPage(core: Core, c: PageContext, { next, username = '', method, fa
   return page(
     core,
     c,
-    { title: 'Sign in', status: failure ? statusOf[failure.reason] : 200, bare: true },
+    { title: 'Sign in', status: failure ? statusOf[failure.reason] : 200, bare: true, announce: 'login' },
     <section class="narrow panel login">
       <img class="mark" src={`${core.base}hub/logo`} alt="" width="56" height="56" />
       <h1>Sign in to {core.settings.branding.name}</h1>
@@ -222,6 +227,11 @@ function loginPage(core: Core, c: PageContext, { next, username = '', method, fa
           {label}
         </a>
       ))}
+      {core.settings.branding.terms && (
+        <p class="muted">
+          By signing in you agree to the <a href={core.settings.branding.terms}>terms of use</a>.
+        </p>
+      )}
     </section>,
   )
 }

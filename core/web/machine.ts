@@ -30,10 +30,10 @@ export const health = (core: Core) =>
     return c.json({ engine: engine.ok ? 'ok' : engine.why, plugins: Object.fromEntries(results) }, well ? 200 : 503)
   }
 
-/** `metrics`: for Prometheus, by token or signed in. */
+/** `metrics`: for Prometheus, by token or signed in, if the config does not open it to everybody. */
 export const metrics = (core: Core) =>
   async function metrics(c: PageContext): Promise<Response> {
-    demand(await anyone(core, c), ['read:metrics'])
+    if (!core.settings.api.openMetrics) demand(await anyone(core, c), ['read:metrics'])
     return c.body(await core.metrics.register.metrics(), 200, { 'Content-Type': core.metrics.register.contentType })
   }
 

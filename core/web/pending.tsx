@@ -1,12 +1,12 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Core } from '../core.ts'
-import { asks } from '../servers/profiles.ts'
 import type { Server, StartEvent } from '../servers/server.ts'
 import { publicHost, serverPage, withQuery } from './address.ts'
 import { serverLabel } from './card.tsx'
 import type { PageContext } from './environment.ts'
 import { CauseBox, Hidden, page } from './layout.tsx'
 import { safeNext } from './next.ts'
+import { asksFirst } from './options-form.ts'
 import { existing } from './rights.ts'
 
 /** `spawn-pending/USER[/SERVER]`: how far a start or stop is, or why it failed. Never starts anything. */
@@ -150,9 +150,9 @@ async function notRunning(core: Core, c: PageContext, server: Server, next: stri
             </button>
           </form>
         )}
-        {may && asks(core.servers.profiles(server.owner)) && (
+        {may && asksFirst(core, server.owner) && (
           <a class="button" href={withQuery(serverPage(core, 'spawn', at), { next })}>
-            Choose another profile
+            Choose what to start
           </a>
         )}
         <a class="button" href={`${core.base}hub/home`}>

@@ -2,8 +2,9 @@ import { HTTPException } from 'hono/http-exception'
 import type { Core } from '../core.ts'
 import { serverPath } from '../names.ts'
 import type { UserRecord } from '../store/records.ts'
-import { sent, serverPage } from './address.ts'
+import { publicHost, sent, serverPage } from './address.ts'
 import type { PageContext } from './environment.ts'
+import { safeNext } from './next.ts'
 
 /**
  * Anything outside `hub/` that comes to the hub: the same path below it. The sign-in cookie is only sent there, so this hop
@@ -21,9 +22,16 @@ export const toHub = (core: Core) =>
 
 /** `user-redirect/PATH`: a link that is the same for everybody, to this page of the visitor's own server. */
 export const userRedirect = (core: Core) =>
-  function userRedirect(c: PageContext): Response {
-    const { name: user } = c.get('visitor') as UserRecord
-    const { uri } = sent(c)
-    const below = uri.slice(`${core.base}hub/user-redirect/`.length)
-    return c.redirect(serverPage(core, 'spawn', { user, name: '' }, { next: `${serverPath(core.base, user, '')}${below}` }))
+  async function userRedirect(c: PageContext): Promise<Response> {
+    const visitor = c.get('visitor') as UserRecord
+    const { path, query } = sent(c)
+    const below = path.slice(`${core.base}hub/user-redirect/`.length)
+    const own = await core.settings.userRedirect?.({ path: below, query, user: core.users.view(visitor) })
+    const elsewhere = safeNext(own, publicHost(core, c))
+    if (own !== undefined && elsewhere === undefined)
+      core.log.warn('userRedirect in hub.config.ts named what is no path on this host', { user: visitor.name })
+    if (elsewhere !== undefined) return c.redirect(elsewhere)
+    const server = { user: visitor.name, name: core.settings.servers.defaultName }
+    const next = `${serverPath(core.base, server.user, server.name)}${below}${query}`
+    return c.redirect(serverPage(core, 'spawn', server, { next }))
   }

@@ -17,7 +17,8 @@ export interface Target {
 /** The server that the path names, if the visitor holds one of these scopes for it. */
 export function target(core: Core, c: PageContext, accepted: readonly string[]): Target {
   const user = c.req.param('user') ?? c.get('visitor')?.name ?? ''
-  const name = c.req.param('server') ?? ''
+  // Who names nobody means their own server, the one that links mean.
+  const name = c.req.param('server') ?? (c.req.param('user') === undefined ? core.settings.servers.defaultName : '')
   demand(c.get('caller'), accepted, { user, server: name })
   const owner = core.users.get(user)
   if (!owner || !isServerName(name)) throw missing()

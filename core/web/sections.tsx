@@ -2,6 +2,7 @@ import type { Core } from '../core.ts'
 import type { Caller, Plugin } from '../plugin.ts'
 import { mayReadAudit, mayReadRoles } from '../rights.ts'
 import type { PageContext } from './environment.ts'
+import { holdsForOthers } from './share.tsx'
 
 interface Section {
   path: string
@@ -13,6 +14,7 @@ interface Section {
 const sections: Section[] = [
   { path: 'admin', label: 'Users and servers', may: caller => caller.holds('list:users') },
   { path: 'admin/groups', label: 'Groups', may: caller => caller.holds('list:groups') },
+  { path: 'admin/shares', label: 'Shares', may: caller => holdsForOthers(caller, 'read:shares') },
   { path: 'admin/services', label: 'Services', may: caller => caller.holds('list:services') },
   { path: 'admin/roles', label: 'Roles', may: mayReadRoles },
   { path: 'admin/audit', label: 'Audit trail', may: mayReadAudit },

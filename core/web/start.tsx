@@ -2,13 +2,13 @@ import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import type { Core } from '../core.ts'
 import { isHubError } from '../errors.ts'
 import type { Choice, Profile } from '../plugin.ts'
-import { asks } from '../servers/profiles.ts'
 import type { StartRequest } from '../servers/server.ts'
 import type { UserRecord } from '../store/records.ts'
 import { publicHost, serverPage } from './address.ts'
 import type { PageContext } from './environment.ts'
 import { Alert, Hidden, page } from './layout.tsx'
 import { safeNext } from './next.ts'
+import { asksFirst, ownForm, readOptions } from './options-form.ts'
 import { type Target, target } from './rights.ts'
 
 /**
@@ -24,7 +24,9 @@ export const showStart = (core: Core) =>
     const options = queryOptions(c)
     const profiles = core.servers.profiles(found.owner)
     const wish = wishOf(profiles, options)
-    if (c.req.query('form') !== undefined || (Object.keys(options).length === 0 && asks(profiles)))
+    // A link can come from anybody: what only a function of the config checks is not taken from it.
+    const asked = core.settings.optionsForm !== undefined || c.req.query('form') !== undefined
+    if (asked || (Object.keys(options).length === 0 && asksFirst(core, found.owner)))
       return startPage(core, c, found, { next, wish })
     const userOptions = Object.keys(options).length > 0 ? options : undefined
     return begin(core, c, found, { ...wish, displayName: c.req.query('display_name'), userOptions }, next)
@@ -38,12 +40,13 @@ export const start = (core: Core) =>
     const found = target(core, c, ['start:servers'])
     if (found.server?.ready) return c.redirect(next ?? found.server.path, 303)
     const profile = fields.get('profile') ?? undefined
+    const options = await readOptions(core, fields, found.owner)
     // Without a form there was nothing to choose: it is as the last time.
-    if (profile === undefined) return begin(core, c, found, {}, next)
+    if (profile === undefined) return begin(core, c, found, options ? { userOptions: options } : {}, next)
     const choices = Object.fromEntries(
       [...fields].flatMap(([key, value]) => (key.startsWith(`${profile}.`) ? [[key.slice(profile.length + 1), value]] : [])),
     )
-    return begin(core, c, found, { profile, choices, userOptions: { profile, ...choices } }, next)
+    return begin(core, c, found, { profile, choices, userOptions: { ...options, profile, ...choices } }, next)
   }
 
 /** Start, then on to the progress page. What refuses the start is said on the start page, with what was chosen. */
@@ -94,8 +97,12 @@ interface Shown {
   status?: ContentfulStatusCode
 }
 
-async function startPage(core: Core, c: PageContext, { owner, name, server }: Target, shown: Shown) {
-  const { next, wish, refusal, status = 200 } = shown
+async function startPage(
+  core: Core,
+  c: PageContext,
+  { owner, name, server }: Target,
+  { next, wish, refusal, status = 200 }: Shown,
+) {
   const profiles = core.servers.profiles(owner)
   const room = await core.servers.room(profiles)
   const last = server?.record
@@ -105,10 +112,11 @@ async function startPage(core: Core, c: PageContext, { owner, name, server }: Ta
   const visitor = c.get('visitor') as UserRecord
   const own = owner.id === visitor.id
   const label = server?.record.displayName ?? (name || (own ? 'your server' : `${owner.name}’s server`))
+  const form = await ownForm(core, owner)
   return page(
     core,
     c,
-    { title: `Start ${label}`, status },
+    { title: `Start ${label}`, status, announce: 'start' },
     <section class="narrow panel">
       <h1>Start {label}</h1>
       {!own && (
@@ -152,6 +160,7 @@ async function startPage(core: Core, c: PageContext, { owner, name, server }: Ta
               </div>
             ))}
           </fieldset>
+          {form && <fieldset class="own">{form}</fieldset>}
           <div class="actions">
             <button class="primary" type="submit">
               Start

@@ -30,7 +30,7 @@ export const removeServer = (core: Core) =>
 export async function patiently(core: Core, work: Promise<unknown>): Promise<void> {
   let waits = true
   work.catch(error => waits || core.log.error('a stop that was asked for on a page failed', { error }))
-  await Promise.race([work, pause(Math.min(core.settings.timeouts.slow, 3000))])
+  await Promise.race([work, pause(Math.min(core.settings.timeouts.slowStop ?? core.settings.timeouts.slow, 3000))])
   waits = false
 }
 

@@ -12,9 +12,6 @@ import { greet, toLogin, whoIs } from './guard.ts'
 import { page } from './layout.tsx'
 import { bearer } from './rights.ts'
 
-/** So many redirects in a row between hub and server are a loop. */
-const limit = 4
-
 /**
  * `user/NAME/…`: a request for a server came to the hub, so the server's route is not there. Notebooks' scripts end up here
  * as well as people, so both get an answer that they understand (contract 7.2). Takes a token too, and is no activity.
@@ -25,11 +22,11 @@ export const stopped = (core: Core) =>
     if (!caller) return toLogin(core, c)
 
     const [user = '', first = ''] = segments(core, c)
-    if (!caller.allows('access:servers', { user, server: '' }) && !caller.allows('access:servers', { user, server: first }))
-      throw missing()
     const owner = core.users.get(user)
     const server = owner && ((first && core.servers.get(owner, first)) || core.servers.get(owner, ''))
-    if (!server) throw missing()
+    const may = (scope: string) => caller.allows(scope, { user, server: server?.ref.name ?? '' })
+    // For this very server: one of a user's servers may be shared, and not the others.
+    if (!server || !may('access:servers')) throw missing()
 
     const at = { user, name: server.ref.name }
     const { uri } = sent(c)
@@ -40,19 +37,35 @@ export const stopped = (core: Core) =>
       const message = `JupyterHub server no longer running at ${server.path}. Restart the server at ${where}`
       return c.json({ message }, 424)
     }
-    if (server.pending !== null || server.failure) return c.redirect(serverPage(core, 'spawn-pending', at, { next: uri }), 303)
+    const follows = may('start:servers') || may('read:servers')
+    if (follows && (server.pending !== null || server.failure))
+      return c.redirect(serverPage(core, 'spawn-pending', at, { next: uri }), 303)
 
     const label = serverLabel(server, caller)
+    const here = serverPage(core, 'spawn', at, { next: uri })
+    const { startAfter } = core.settings.servers
+    const seconds = Math.ceil((startAfter ?? 0) / 1000)
+    // Nobody else's server starts because somebody has looked.
+    const auto = startAfter !== undefined && may('start:servers') && caller.user?.id === server.owner.id
     return page(
       core,
       c,
-      { title: `${label} is not running`, status: 424 },
+      { title: `${label} is not running`, status: 424, ...(auto && { goOn: { seconds, to: here } }) },
       <section class="narrow panel">
         <h1>{label} is not running</h1>
-        <p>Your files are safe. Start the server to come back to the page that you asked for.</p>
+        <p>
+          {may('start:servers')
+            ? 'Your files are safe. Start the server to come back to the page that you asked for.'
+            : `${user} shares it with you. Ask them to start it, and then load this page again.`}
+        </p>
+        {auto && (
+          <p>
+            It starts by itself in <span data-countdown={seconds}>{seconds}</span> s.
+          </p>
+        )}
         <div class="actions">
-          {caller.allows('start:servers', { user, server: at.name }) && (
-            <a class="button primary" href={serverPage(core, 'spawn', at, { next: uri })} data-keep-hash>
+          {may('start:servers') && (
+            <a class="button primary" href={here} data-keep-hash data-after={auto ? seconds : undefined}>
               Start
             </a>
           )}
@@ -67,7 +80,7 @@ export const stopped = (core: Core) =>
 /** The route has come back in the meantime, or the browser does not get there: count, wait longer each time, then say so. */
 async function backToServer(core: Core, c: PageContext, server: Server): Promise<Response> {
   const round = Number(c.req.query('redirects') ?? 0) || 0
-  if (round >= limit) {
+  if (round >= core.settings.limits.redirects) {
     core.log.warn('requests for a running server come to the hub', { user: server.owner.name, server: server.ref.name })
     throw new HTTPException(500, {
       message: 'Redirect loop detected. Your server runs, but your browser does not reach it. Stop it, and start it again.',

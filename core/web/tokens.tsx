@@ -1,7 +1,8 @@
 import type { Core } from '../core.ts'
-import { milliseconds } from '../duration.ts'
+import { milliseconds, spoken } from '../duration.ts'
 import { HubError } from '../errors.ts'
 import type { Use } from '../identity/activity.ts'
+import { tokenLifetime } from '../identity/lifetime.ts'
 import { demand } from '../rights.ts'
 import type { TokenRecord, UserRecord } from '../store/records.ts'
 import type { PageContext } from './environment.ts'
@@ -34,7 +35,7 @@ export const createToken = (core: Core) =>
       kind: 'api',
       note: note || 'Made on the tokens page',
       scopes,
-      expires: expiry[0] === '' ? null : milliseconds(expiry[0]),
+      expires: tokenLifetime(core.settings, expiry[0] === '' ? null : milliseconds(expiry[0])),
     })
     core.log.info('token made', { user: visitor.name, scopes, expires: expiry[1] })
     return tokensPage(core, c, { secret, record })
@@ -89,6 +90,11 @@ function tokensPage(core: Core, c: PageContext, made?: { secret: string; record:
   const visitor = core.users.byId((c.get('visitor') as UserRecord).id) as UserRecord
   const xsrf = core.xsrf.token(c)
   const action = `${core.base}hub/token`
+  const { longest, lifetime } = core.settings.tokens
+  const fits = ([value]: (typeof expiries)[number]) => longest === undefined || (value !== '' && milliseconds(value) <= longest)
+  const spans = [...expiries.filter(fits), ...(longest === undefined ? [] : [['', `The longest: ${spoken(longest)}`] as const])]
+  const usual = spans.find(([value]) => value !== '' && milliseconds(value) === lifetime)?.[0]
+  const chosen = usual ?? spans.find(([value]) => value === '30d')?.[0] ?? ''
   return page(
     core,
     c,
@@ -118,8 +124,8 @@ function tokensPage(core: Core, c: PageContext, made?: { secret: string; record:
           <label>
             Valid for
             <select name="expires" aria-describedby="expiry-note">
-              {expiries.map(([value, label]) => (
-                <option value={value} selected={value === '30d'}>
+              {spans.map(([value, label]) => (
+                <option value={value} selected={value === chosen}>
                   {label}
                 </option>
               ))}

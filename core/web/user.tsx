@@ -267,6 +267,7 @@ export function adminBecause({ adminBy, identity }: UserRecord): string {
 function RoleTable({ core, user }: { core: Core; user: UserRecord }) {
   const owner = { owner: user.name }
   const services = core.services.grantedTo(core.roles.meantBy(user.name) ?? '', core.users.groups.of(user.id))
+  const shares = core.roles.expand(core.shares.grantedTo(user.id), owner)
   return (
     <table>
       <thead>
@@ -294,6 +295,17 @@ function RoleTable({ core, user }: { core: Core; user: UserRecord }) {
             <td data-label="From where">Services that say in the config who may use them</td>
             <td data-label="What it allows">
               <Scopes scopes={services} />
+            </td>
+          </tr>
+        )}
+        {shares.size > 0 && (
+          <tr>
+            <th scope="row" class="muted">
+              no role
+            </th>
+            <td data-label="From where">Servers that others share with them, or with a group of theirs</td>
+            <td data-label="What it allows">
+              <Scopes scopes={shares} />
             </td>
           </tr>
         )}

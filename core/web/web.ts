@@ -2,6 +2,7 @@ import type { Hono, MiddlewareHandler } from 'hono'
 import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import type { Core } from '../core.ts'
 import type { Plugin } from '../plugin.ts'
+import { acceptInvitation, showInvitation } from './accept-share.tsx'
 import { clientAddress } from './address.ts'
 import { addUsers, showAdmin, stopServers } from './admin.tsx'
 import { showApiDocs } from './api-docs.tsx'
@@ -15,13 +16,16 @@ import { checked, form, navigated, signedIn } from './guard.ts'
 import { addServer, home, root } from './home.tsx'
 import { page, pluginContent } from './layout.tsx'
 import { beginLogin, finishLogin, showLogin, signIn } from './login.tsx'
-import { signOut } from './logout.ts'
+import { signOut } from './logout.tsx'
 import { cspReport, health, metrics } from './machine.ts'
 import { pending } from './pending.tsx'
 import { toHub, userRedirect } from './redirects.ts'
 import { showRoles } from './roles.tsx'
 import { showServices } from './services.tsx'
 import { endSessions, showSessions } from './sessions.tsx'
+import { makeLink, shareServer, showSharing, unshareServer } from './share.tsx'
+import { leaveServer } from './shared.tsx'
+import { showShares } from './shares-admin.tsx'
 import { showStart, start } from './start.tsx'
 import { asset, assets, logo } from './static.ts'
 import { removeServer, stop } from './stop.ts'
@@ -73,8 +77,17 @@ export function createWeb(core: Core): Hono<WebEnv> {
     app.get(hub(`spawn-pending${server}`), navigated, visitor, pending(core))
     app.get(hub(`events${server}`), streaming, startEvents(core))
     app.post(hub(`stop${server}`), navigated, visitor, fields, stop(core))
+    app.get(hub(`share${server}`), navigated, visitor, showSharing(core))
+    app.post(hub(`share${server}`), navigated, visitor, fields, shareServer(core))
+    app.post(hub(`share-link${server}`), navigated, visitor, fields, makeLink(core))
+    app.post(hub(`unshare${server}`), navigated, visitor, fields, unshareServer(core))
+    app.post(hub(`leave${server}`), navigated, visitor, fields, leaveServer(core))
   }
   app.post(hub('delete/:user/:server'), navigated, visitor, fields, removeServer(core))
+
+  // what others share
+  app.get(hub('accept-share'), navigated, visitor, showInvitation(core))
+  app.post(hub('accept-share'), navigated, visitor, fields, acceptInvitation(core))
 
   // a server that is not there
   app.all(hub('user/*'), stopped(core))
@@ -92,6 +105,7 @@ export function createWeb(core: Core): Hono<WebEnv> {
   // administration
   app.get(hub('admin'), navigated, visitor, showAdmin(core))
   app.get(hub('admin/audit'), navigated, visitor, showAudit(core))
+  app.get(hub('admin/shares'), navigated, visitor, showShares(core))
   app.post(hub('admin/users'), navigated, visitor, fields, addUsers(core))
   app.post(hub('admin/stop'), navigated, visitor, fields, stopServers(core))
   app.get(hub('admin/services'), navigated, visitor, showServices(core))
@@ -114,6 +128,7 @@ export function createWeb(core: Core): Hono<WebEnv> {
   // plugins' own pages
   for (const plugin of core.plugins) {
     const place = hub(`x/${plugin.name}`)
+    if (plugin.remote) app.use(`${place}/*`, named(core, plugin)).route(place, plugin.remote)
     if (plugin.welcome || plugin.web) app.use(`${place}/*`, checked(core), framed(core, plugin))
     if (plugin.welcome) app.route(place, plugin.welcome)
     if (plugin.web) app.use(`${place}/*`, visitor).route(place, plugin.web)
@@ -125,6 +140,13 @@ export function createWeb(core: Core): Hono<WebEnv> {
   app.all('*', toHub(core))
   return app
 }
+
+/** From here on log lines are the plugin's. */
+const named = (core: Core, plugin: Plugin): MiddlewareHandler<WebEnv> =>
+  async function named(c, next) {
+    c.set('log', core.log.with({ plugin: plugin.name }))
+    await next()
+  }
 
 /** What a plugin's page finds in its context beside the visitor. */
 const framed = (core: Core, plugin: Plugin): MiddlewareHandler<WebEnv> =>

@@ -12,12 +12,15 @@ const beyond =
   /^(service-worker-allowed|clear-site-data|strict-transport-security|public-key-pins.*|expect-ct|alt-svc|nel|report-to|reporting-endpoints|use-as-dictionary|set-login|(sec|secure)-session-.*|x-accel-.*|x-sendfile|x-lighttpd-.*|x-litespeed-.*|x-reproxy-.*)$/
 
 /** Cookies that are the hub's to set. */
-const hubCookies = /^(jupyterhub-hub-login|jupyterhub-session-id)$/i
+const hubCookies = /^(jupyterhub-hub-login|jupyterhub-session-id|__Host-.*)$/i
+
+/** Of these, what no server has any business to see: with `__Host-` they are on the path `/`. */
+const logins = /^(jupyterhub-hub-login|__Host-jupyterhub-hub-login|__Host-_xsrf)$/
 
 /** Take the hub's login out of a request to a server. Its path keeps it away already, in browsers that go by the rules. */
 export function cleanRequest(headers: IncomingHttpHeaders): void {
-  if (!headers.cookie?.includes('jupyterhub-hub-login')) return
-  const kept = headers.cookie.split(';').filter(pair => pair.split('=', 1)[0]!.trim() !== 'jupyterhub-hub-login')
+  if (!headers.cookie || !/jupyterhub-hub-login|__Host-/.test(headers.cookie)) return
+  const kept = headers.cookie.split(';').filter(pair => !logins.test(pair.split('=', 1)[0]!.trim()))
   if (kept.length > 0) headers.cookie = kept.join(';').trim()
   else delete headers.cookie
 }

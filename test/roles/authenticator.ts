@@ -34,6 +34,12 @@ export interface RedirectCase {
   approve(url: URL): Promise<URL>
   /** The name that `finish` tells then. */
   name: string
+  /** A code is good only in the sign-in that it was given for, as PKCE or a nonce makes it. */
+  bindsCodes?: boolean
+  /** Stands in for the hub, which keeps auth state: called with what `finish` and `refresh` tell. */
+  keep?(identity: Identity): void
+  /** Make the provider say no when it is asked again. */
+  forget?(): Promise<void>
 }
 
 /**
@@ -205,6 +211,38 @@ function testRedirect(promise: Promised<RedirectCase>): void {
     const back = await given.approve(await begin(given.authenticator, 'state-4'))
     assert.ok(await answer(back.searchParams))
     assert.equal(await answer(back.searchParams), null)
+  })
+
+  promise('a code is good in its own sign-in alone', async given => {
+    if (!given.bindsCodes) return
+    await begin(given.authenticator, 'state-5')
+    const query = (await given.approve(await begin(given.authenticator, 'state-6'))).searchParams
+    query.set('state', 'state-5')
+    await assert.rejects(given.authenticator.finish({ callback, query }, context()))
+  })
+
+  promise('a question that nobody waits for any more lets nobody in', async given => {
+    const { searchParams: query } = await given.approve(await begin(given.authenticator, 'state-7'))
+    const gone = async () => given.authenticator.finish({ callback, query }, context(AbortSignal.abort()))
+    assert.equal(await gone().catch(() => null), null)
+  })
+
+  promise('who was signed in is still the same when asked again, and nobody once the provider says no', async given => {
+    const { authenticator } = given
+    if (!authenticator.refresh) return
+    const { searchParams: query } = await given.approve(await begin(authenticator, 'state-8'))
+    const identity = await authenticator.finish({ callback, query }, context())
+    assert.ok(identity)
+    given.keep?.(identity)
+    for (const _ of [1, 2]) {
+      const again = await authenticator.refresh(userOf(identity), context())
+      assertIs(given.name, again)
+      assert.equal(again?.id, identity.id)
+      given.keep?.(again!)
+    }
+    if (!given.forget) return
+    await given.forget()
+    assert.equal(await authenticator.refresh(userOf(identity), context()), null)
   })
 }
 
