@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { HubError, isHubError, messageOf } from 'swarmhub'
+import { HubError, messageOf } from 'swarmhub'
 import { z } from 'zod'
 import type { Docker } from '../docker/client.ts'
 import type { Settings } from './settings.ts'
@@ -83,9 +83,13 @@ export function networksOf(engine: Docker, kind: Kind) {
           await engine.ask({ method: 'DELETE', path: `/networks/${id}` }, z.unknown(), signal)
           return true
         } catch (error) {
-          if (isHubError(error) && error.code === 'missing') return true
+          signal.throwIfAborted()
+          // Engines answer 500 as well as 404 for one that is gone: reading tells.
+          const query = { filters: { id: [id] } }
+          const left = await engine.ask({ path: '/networks', query }, z.array(network), signal)
+          if (left.length === 0) return true
           // What has just left it is in it for a moment still.
-          if (!/in use|active endpoints/.test(messageOf(error))) throw error
+          if (!/in use|active endpoints|not found/.test(messageOf(error))) throw error
           if (tries === 5) return false
           await sleep(400, undefined, { signal })
         }

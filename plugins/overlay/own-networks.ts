@@ -13,7 +13,7 @@ import {
 } from 'swarmhub'
 import { z } from 'zod'
 import type { Docker } from '../docker/client.ts'
-import { ownContainer } from '../swarm/place.ts'
+import { type Container, container, ownContainer } from '../docker/own-container.ts'
 import { type Network, type Networks, subnetsOf, usable } from './networks.ts'
 import type { Settings } from './settings.ts'
 import { firstFree } from './subnet.ts'
@@ -177,13 +177,6 @@ export function ownNetworks({ engine, networks, settings, hub }: OwnParts) {
     },
   }
 }
-
-const container = z.object({
-  Id: z.string(),
-  Config: z.object({ Labels: z.record(z.string(), z.string()).nullish() }),
-  NetworkSettings: z.object({ Networks: z.record(z.string(), z.object({ NetworkID: z.string() })).nullish() }),
-})
-type Container = z.output<typeof container>
 
 const service = z.object({
   Spec: z.object({ TaskTemplate: z.object({ Networks: z.array(z.object({ Target: z.string() })).nullish() }) }),
