@@ -14,6 +14,7 @@ import { lab, noLab } from './lab/lab.ts'
 import { fakeHub } from './roles/hub.ts'
 import { testNetwork } from './roles/network.ts'
 import { fakeContext, fakeSpawn, somebody, stopOf } from './roles/spawn.ts'
+import { tap } from './swarm-engine.ts'
 
 /** A name for a network, which is removed at the end. */
 async function fresh(t: TestContext) {
@@ -22,9 +23,11 @@ async function fresh(t: TestContext) {
   const name = `net-${randomBytes(4).toString('hex')}`
   t.after(async () => {
     for (let tries = 0; tries < 50; tries++) {
-      const ids = (await docker(manager, 'network', 'ls', '-q', '--filter', `name=${name}`)).split('\n').filter(Boolean)
-      if (ids.length === 0) return
-      await docker(manager, 'network', 'rm', ...ids).catch(() => sleep(200))
+      // The filter `name` takes whole names of networks of the Swarm only.
+      const all = (await docker(manager, 'network', 'ls', '--format', '{{.Name}}')).split('\n')
+      const own = all.filter(other => other.startsWith(name))
+      if (own.length === 0) return
+      await docker(manager, 'network', 'rm', ...own).catch(() => sleep(200))
     }
   })
   const inspect = async () => JSON.parse(await docker(manager, 'network', 'inspect', name))[0]
@@ -147,11 +150,13 @@ test('a user’s network stays while a server needs it, and goes with the last; 
   const args = ['--detach', '--no-resolve-image', '--endpoint-mode', 'dnsrr', '--label', `org.swarmhub.hub=${name}`]
   const service = await docker(manager, 'service', 'create', ...args, '--network', ids[0]!, images.silent)
   t.after(() => docker(manager, 'service', 'rm', service).catch(() => {}))
-  const next = overlay({ name, docker: socket, per: 'user' })
+  const { socket: tapped, calls } = await tap(t, socket)
+  const next = overlay({ name, docker: tapped, per: 'user' })
   await next.setup(fakeHub(t, { id: name }))
   await next.network.leave?.(stopOf(two), fakeContext())
   await next.jobs.repair?.run(fakeContext())
   assert.deepEqual(await networksOf(name), [foreign, `${name}-u-alice`])
+  assert.ok(!calls.some(call => call.startsWith('DELETE')), 'it is not even tried: the hub would leave the network first')
   await docker(manager, 'service', 'rm', service)
   for (let tries = 0; (await networksOf(name)).length > 1 && tries < 10; tries++) await next.jobs.repair?.run(fakeContext())
   assert.deepEqual(await networksOf(name), [foreign])
