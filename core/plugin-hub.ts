@@ -92,6 +92,7 @@ function view({ users }: Core, server: Server): ServerView {
     started: when(server.record.started),
     lastActivity: when(users.lastActivity(server.owner.id, name)),
     ...(server.node !== undefined && { node: server.node }),
+    ...(server.record.generation !== null && { generation: server.record.generation }),
   }
 }
 

@@ -492,22 +492,38 @@ export interface ServerView {
   readonly started: Date | null
   readonly lastActivity: Date | null
   readonly node?: string
+  /** Of the present start, as its labels on the engine say it. */
+  readonly generation?: string
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
 // The roles
 
-export type Authenticator = PasswordAuthenticator | RedirectAuthenticator | NoAuthenticator
+export type Authenticator = PasswordAuthenticator | RedirectAuthenticator | RequestAuthenticator | NoAuthenticator
+
+/** What every kind may have beside its own. */
+interface AnyAuthenticator {
+  /**
+   * In front of all names that it tells, before any rule sees them: `gh-`. Set by `prefixed`; the authenticator itself knows
+   * nothing of it. The user whom it gets in `refresh` is called as here: it knows them by their attributes.
+   */
+  prefix?: string
+  /**
+   * Where a browser goes that was signed out here, to be signed out of the provider, too; `back` is the hub's own page after it. null:
+   * nowhere else. A throw is logged; the person is signed out here in any case.
+   */
+  leave?(user: User, back: URL, ctx: Context): Awaitable<URL | null>
+}
 
 /** Lets nobody in; the label says so on the sign-in page. */
-export interface NoAuthenticator {
+export interface NoAuthenticator extends AnyAuthenticator {
   kind: 'none'
   label: string
   refresh?: undefined
 }
 
 /** Asks for a name and a password in the hub's own form. */
-export interface PasswordAuthenticator {
+export interface PasswordAuthenticator extends AnyAuthenticator {
   kind: 'password'
   /** On the form's button. */
   label: string
@@ -550,7 +566,7 @@ export interface Challenge {
 }
 
 /** Sends the browser to a provider and gets it back. */
-export interface RedirectAuthenticator {
+export interface RedirectAuthenticator extends AnyAuthenticator {
   kind: 'redirect'
   /** On the button: "Sign in with GitHub". */
   label: string
@@ -558,11 +574,31 @@ export interface RedirectAuthenticator {
   /** The hub has checked `state`. null is a refusal by the provider or the person. */
   finish(login: { callback: URL; query: URLSearchParams }, ctx: Context): Promise<Identity | null>
   refresh?(user: User, ctx: Context): Promise<Identity | null>
+}
+
+/** Headers that say who somebody is, and whose word they are. */
+export interface GuardedHeaders {
+  /** Their names, in any case. */
+  headers: readonly string[]
+  /** Addresses and networks that may say them: `10.0.0.2`, `10.0.0.0/8`. Nobody else's are believed. */
+  from: readonly string[]
+}
+
+/**
+ * Knows visitors by what a program in front of the hub says of them: nothing is asked, nobody is sent away. The front and the
+ * hub take its `headers` out of whatever does not come from there.
+ */
+export interface RequestAuthenticator extends AnyAuthenticator, GuardedHeaders {
+  kind: 'request'
+  /** On the button, where there are other ways to sign in: "Sign in with your university account". */
+  label: string
   /**
-   * Where a browser goes that was signed out here, to be signed out of the provider, too; `back` is the hub's own page after it. null:
-   * nowhere else. A throw is logged; the person is signed out here in any case.
+   * Who it is, by those of `headers` that came, by their names in lower case and each with one value, as bytes in a text
+   * (latin1). null: nobody. Asked at sign-in, and with each later request that has one of them: who is somebody else by then
+   * is signed out.
    */
-  leave?(user: User, back: URL, ctx: Context): Awaitable<URL | null>
+  identify(headers: ReadonlyMap<string, string>, ctx: Context): Awaitable<Identity | null>
+  refresh?(user: User, ctx: Context): Promise<Identity | null>
 }
 
 export interface Network {
@@ -600,8 +636,8 @@ export interface Spawner {
   list(ctx: Context): Promise<{ handle: Handle; labels: Record<string, string>; status: Status }[]>
   /** Say when a server may have changed: one event stream instead of polling each. */
   watch?(changed: (handle: Handle) => void, ctx: Context): Awaitable<Close>
-  /** The last lines first to last, then, while the signal is not aborted, new ones as they come. */
-  logs?(handle: Handle, ctx: Context): AsyncIterable<string>
+  /** The last lines first to last, then (unless `follow` is false), while the signal is not aborted, new ones as they come. */
+  logs?(handle: Handle, ctx: Context, options?: { follow?: boolean }): AsyncIterable<string>
   /**
    * How many more servers of each of these profiles would find a place now, in the same order; undefined where that is not known or has no
    * limit. For people who choose: asked at each view of the start page, which does not wait longer than a second.
@@ -662,6 +698,13 @@ export interface FrontOptions {
    * the hub knows that the front has said who the client is, in `X-Forwarded-For` and `X-Forwarded-Proto`.
    */
   hubHeaders: Readonly<Record<string, string>>
+  /** In this header, the hub is told who has connected to the front: the address of the connection, whatever else says of it. */
+  peerHeader: string
+  /**
+   * Taken out of every request of which they are not believed, whether it goes to the hub or to a server: `guardHeaders` tells
+   * which. The hub looks once more.
+   */
+  guarded: readonly GuardedHeaders[]
   api: RouteApi
   /** The path prefix of the whole hub, starts and ends with `/`. */
   base: string

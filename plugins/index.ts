@@ -1,4 +1,6 @@
 export { dummy } from './dummy/index.ts'
+export { github } from './github/index.ts'
+export { header } from './header/index.ts'
 export { httpProxy } from './http-proxy/index.ts'
 export { dn, ldap } from './ldap/index.ts'
 export { local } from './local/index.ts'

@@ -237,7 +237,7 @@ export async function apiHub(
   return { ...running, servers, table, ends, folder, hold, core, app, person, send, browser, store }
 }
 
-interface Sent {
+export interface Sent {
   token?: string
   body?: unknown
   headers?: Record<string, string>

@@ -310,7 +310,7 @@ export default defineConfig({
       'hub.config.ts:12:73 plugins[1].network.join: expected a function',
       'hub.config.ts:12:109 plugins[1].commands.go.summary: is missing, expected a string',
       'hub.config.ts:12:109 plugins[1].commands.go.run: expected a function',
-      'hub.config.ts:13:37 plugins[2].authenticator.kind: expected one of "password", "redirect"',
+      'hub.config.ts:13:37 plugins[2].authenticator.kind: expected one of "password", "redirect", "request"',
     ].join('\n'),
   )
 })

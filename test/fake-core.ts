@@ -281,6 +281,7 @@ export function fakeCore(
         const found = bearers.get(secret)
         return found && { owner: user(found.user), record: token({ hash: secret }) }
       },
+      isToken: text => bearers.has(text),
       get: () => undefined,
       async revoke(userId, matches) {
         const owner = core.users.byId(userId)!
@@ -352,6 +353,11 @@ export function fakeCore(
         calls.push(['finish', method, callback.href])
         return answers.finish ?? { ok: false, reason: 'denied', message: 'The provider did not say who you are.', next: '/' }
       },
+      async identify(_c, method, address) {
+        calls.push(['identify', method, address])
+        return answers.finish ?? { ok: false, reason: 'denied', message: 'Nobody says who you are.' }
+      },
+      contradicts: async () => false,
       refresh: async () => answers.known,
       leave: async () => undefined,
       recheck: async () => answers.known,
@@ -402,7 +408,9 @@ export function fakeCore(
         servers.get(owner.name)!.delete(name)
       },
       check: async server => void calls.push(['check', server.owner.name, server.ref.name]),
-      async *logs() {},
+      async *logs({ failure }) {
+        yield* failure?.cause.log ?? []
+      },
       heard() {},
       engine: { ok: true },
     },

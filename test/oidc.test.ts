@@ -46,7 +46,7 @@ testAuthenticator('oidc', 'redirect', async t => {
 })
 
 const config = (issuer: string, options = '', more = '') => `
-import { defineConfig } from 'swarmhub'
+import { defineConfig, prefixed } from 'swarmhub'
 import { httpProxy, oidc, process } from 'swarmhub/plugins'
 export default defineConfig({
   access: { groups: ['staff'], adminGroups: ['bosses'] },
@@ -54,7 +54,7 @@ export default defineConfig({
   authenticators: [
     oidc({ issuer: '${issuer}', clientId: '${clientId}', clientSecret: 'the-secret-of-the-client',
       scopes: ['openid', 'profile', 'email', 'groups'], claims: { groups: 'groups' }, ${options} }),
-    oidc({ name: 'second', label: 'Elsewhere', issuer: 'http://127.0.0.1:9', clientId: 'x' }),
+    prefixed('second-', oidc({ name: 'second', label: 'Elsewhere', issuer: 'http://127.0.0.1:9', clientId: 'x' })),
   ],
   spawner: process(),
   proxy: httpProxy({ port: $PORT, host: '127.0.0.1' }),

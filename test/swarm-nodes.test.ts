@@ -121,7 +121,7 @@ test('a server on a node that has been down for long enough is lost, whatever th
 
 test('the time that a node is down or paused counts from when it was seen first, and ends when it is back', async () => {
   let now: Node[] = []
-  const engine = { ask: async () => now as never, open: () => Promise.reject(new Error('no')) }
+  const engine = { ask: async () => now as never, open: () => Promise.reject(new Error('no')), engines: [] }
   const nodes = createNodes(engine, { constraints: [], nodeGrace: 0, moveAfter: 60_000 })
   const see = async (...seen: Node[]) => {
     now = seen

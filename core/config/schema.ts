@@ -97,6 +97,11 @@ export const config = z.strictObject({
       refreshBeforeStart: z.boolean().default(false),
       /** And before each stop that somebody asks for. It goes on whatever the answer is. */
       refreshBeforeStop: z.boolean().default(false),
+      /**
+       * Authenticators that no prefix keeps apart may tell the same name. The account is whoever's comes first, the others are
+       * refused, and what the config says of the name holds for the first.
+       */
+      sameNames: z.boolean().default(false),
     })
     .prefault({}),
   /** Groups that are made at start, by name, with users who are put into them. Nobody is taken out. */

@@ -3,7 +3,17 @@ import type { Audit } from '../audit.ts'
 import type { Settings } from '../config/schema.ts'
 import { HubError, isHubError } from '../errors.ts'
 import { normalizeUsername } from '../names.ts'
-import type { Authenticator, Awaitable, Challenge, Context, Identity, Log, Login, Plugin } from '../plugin.ts'
+import type {
+  Authenticator,
+  Awaitable,
+  Challenge,
+  Context,
+  Identity,
+  Log,
+  Login,
+  Plugin,
+  RequestAuthenticator,
+} from '../plugin.ts'
 import type { UserRecord } from '../store/records.ts'
 import type { Access } from './access.ts'
 import type { AuthStates } from './auth-state.ts'
@@ -12,6 +22,7 @@ import { createKnownBrowsers } from './known-browsers.ts'
 import { createLoginStates } from './login-states.ts'
 import { createLoginThrottle, type From, forCodes, type LoginThrottle } from './login-throttle.ts'
 import { networkOf } from './network.ts'
+import { ownerOf } from './prefix.ts'
 import type { Sessions } from './sessions.ts'
 import { createSpelling, type Spelling } from './spelling.ts'
 import type { Users } from './users.ts'
@@ -57,6 +68,10 @@ export interface Logins {
    * for any other, before the provider is asked.
    */
   finish(c: Request, method: string, callback: URL, address: string): Promise<LoginResult & { next: string }>
+  /** Signs in whom the request itself names, by a method of that kind. Throws `missing` for a method that there is not. */
+  identify(c: Request, method: string, address: string): Promise<LoginResult>
+  /** Does this request, in a session of this user's, name somebody else? A request that names nobody does not. */
+  contradicts(c: Request, user: UserRecord, authenticator: string): Promise<boolean>
   /**
    * Ask the authenticator again when the last answer is older than `timeouts.refresh`. Resolves false when the user is none
    * any more; their sessions are then closed. An authenticator that cannot be asked changes nothing.
@@ -142,13 +157,19 @@ export function createLogins({
     return found as Extract<Authenticator, { kind: K }>
   }
 
+  const prefixOf = (name: string) => settings.authenticators.find(plugin => plugin.name === name)?.authenticator.prefix ?? ''
+
+  /** Whom this authenticator means: who is bound to the id, else who has the name. */
+  const accountOf = (authenticator: string, { id, name }: Identity) =>
+    (id !== undefined && users.byIdentity(authenticator, id)) || users.get(name)
+
   /** From what the authenticator said to a user who may come in. */
   async function enter(authenticator: string, address: string, answer: () => Promise<Identity | null>): Promise<LoginResult> {
     const about = { authenticator, address }
     try {
       const identity = await answer()
       if (!identity) return wrong
-      const subject: Login = { identity: { ...renamed(identity) }, authenticator, address }
+      const subject: Login = { identity: { ...renamed(identity, prefixOf(authenticator)) }, authenticator, address }
       let user: UserRecord | undefined
       await stage(subject, async () => {
         const { id, name } = checked(subject.identity)
@@ -185,17 +206,19 @@ export function createLogins({
     })
   }
 
-  /** As it must be, under the name that the config gives it. */
-  const renamed = (identity: Identity): Identity => {
+  /** As it must be, under the name that the config gives it, behind the authenticator's prefix. */
+  const renamed = (identity: Identity, prefix: string): Identity => {
     const { name, ...rest } = checked(identity)
-    return checked({ ...rest, name: spelling.mapped(name) })
+    return checked({ ...rest, name: spelling.mapped(name) }, prefix)
   }
 
   /** The access rules, then the user as they are now. */
   async function admit({ identity, authenticator }: Login): Promise<UserRecord> {
     const { id, name } = checked(identity)
     if (!spelling.fits(name)) throw new HubError('denied', 'Your name there cannot be the name of a user here. Ask the admin.')
-    const account = (id !== undefined && users.byIdentity(authenticator, id)) || users.get(name)
+    const account = accountOf(authenticator, { name, ...(id !== undefined && { id }) })
+    if (!account?.identity && !ownerOf(name, settings).some(owner => owner.name === authenticator))
+      throw new HubError('denied', 'Names that begin like yours belong to those who sign in another way here. Ask the admin.')
     if (account && !isOf(account, authenticator, id))
       throw new HubError('denied', 'This user name belongs to somebody else here.')
     // By the name that the account has here: who is renamed at the provider does not take over another's rights.
@@ -233,7 +256,7 @@ export function createLogins({
     let identity: Identity | null
     try {
       const answer = await ask(authenticator, 'authenticator.refresh', ctx => found.refresh!(users.view(user), ctx))
-      identity = answer && renamed(answer)
+      identity = answer && renamed(answer, prefixOf(authenticator))
     } catch (error) {
       log.warn('whether a user is still one could not be found out', { user: user.name, authenticator, error })
       // Not with each click while a provider is down.
@@ -399,6 +422,29 @@ export function createLogins({
       return { ok: false, reason: 'denied', message: 'The sign-in was refused there, or given up.', next }
     },
 
+    async identify(c, name, address) {
+      const authenticator = method(name, 'request')
+      let claimed: string | undefined
+      const result = await enter(name, address, async () => {
+        const identity = await ask(name, 'authenticator.identify', ctx => authenticator.identify(shown(c, authenticator), ctx))
+        if (typeof identity?.name === 'string') claimed = identity.name
+        return identity
+      })
+      note(result, claimed, name, address)
+      if (result !== wrong) return result
+      const message = 'Nothing in front of this hub says who you are. Open it by the address that your organisation gave you.'
+      return { ok: false, reason: 'denied', message }
+    },
+
+    async contradicts(c, user, name) {
+      const found = settings.authenticators.find(plugin => plugin.name === name)?.authenticator
+      if (found?.kind !== 'request') return false
+      const headers = shown(c, found)
+      if (headers.size === 0) return false
+      const said = await ask(name, 'authenticator.identify', ctx => found.identify(headers, ctx))
+      return said !== null && accountOf(name, renamed(said, prefixOf(name)))?.id !== user.id
+    },
+
     async refresh(user, authenticator) {
       const found = settings.authenticators.find(({ name }) => name === authenticator)?.authenticator
       if (!found) {
@@ -418,7 +464,7 @@ export function createLogins({
 
     async leave(user, authenticator, back) {
       const found = settings.authenticators.find(({ name }) => name === authenticator)?.authenticator
-      if (found?.kind !== 'redirect' || !found.leave) return undefined
+      if (!found?.leave) return undefined
       try {
         return (await ask(authenticator, 'authenticator.leave', ctx => found.leave!(users.view(user), back, ctx))) ?? undefined
       } catch (error) {
@@ -451,9 +497,16 @@ function isOf({ identity }: UserRecord, authenticator: string, id: string | unde
   return identity.authenticator === authenticator && (identity.id === null || identity.id === id)
 }
 
+/** Of the headers that the authenticator looks at, those that came. See front-door.ts for whom they come from. */
+function shown(c: Request, { headers }: RequestAuthenticator): ReadonlyMap<string, string> {
+  const names = headers.map(name => name.toLowerCase())
+  return new Map(names.flatMap((name): [string, string][] => (c.req.header(name) ? [[name, c.req.header(name)!]] : [])))
+}
+
 /** An identity as it must be, whoever wrote the plugin, with the name in its one spelling. Nothing else is taken over. */
-function checked({ name, id, groups, admin, attributes, authState, session }: Identity): Identity {
-  const spelled = typeof name === 'string' ? normalizeUsername(name) : undefined
+function checked({ name, id, groups, admin, attributes, authState, session }: Identity, prefix = ''): Identity {
+  const own = typeof name === 'string' ? normalizeUsername(name) : undefined
+  const spelled = own === undefined ? undefined : normalizeUsername(prefix + own)
   if (spelled === undefined) throw new HubError('denied', 'Your name there cannot be the name of a user here. Ask the admin.')
   if (id !== undefined && (typeof id !== 'string' || id === '')) throw new TypeError('the id of an identity is not a text')
   if (groups !== undefined && !(Array.isArray(groups) && groups.every(group => typeof group === 'string')))

@@ -15,7 +15,7 @@ export const signOut = (core: Core) =>
     if (owner && core.settings.servers.stopOnSignOut) stopAll(core, owner)
     const on = owner && method && (await core.logins.leave(owner, method, publicUrl(core, c, 'login')))
     if (on) return c.redirect(on.href)
-    const { auto } = core.settings.signIn
+    const auto = core.settings.signIn.auto || core.logins.methods.every(({ kind }) => kind === 'request')
     if (!auto && core.settings.branding.announcements.logout === undefined) return c.redirect(`${core.base}hub/login`)
     // Who is signed in without being asked would be signed in again at once.
     return signedOut(core, c)

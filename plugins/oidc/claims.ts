@@ -26,7 +26,7 @@ export function merged(...answers: readonly Claims[]): Claims {
 
 /** What the claims make of somebody. Throws when it cannot be found out, such as when groups are told only in part. */
 export async function judge(settings: OidcSettings, all: Claims, tokens: Tokens): Promise<Finding> {
-  const { claims: where, require, emailDomains, prefix } = settings
+  const { claims: where, require, emailDomains } = settings
   const { email, ...others } = all
   const isVerified = typeof email === 'string' && where.emailVerified(all) === true
   // From here on nobody sees an address that the provider does not vouch for.
@@ -51,7 +51,7 @@ export async function judge(settings: OidcSettings, all: Claims, tokens: Tokens)
   const groups = where.groups === undefined ? undefined : await groupsOf(where.groups, claims, tokens)
   return {
     identity: {
-      name: prefix + name,
+      name,
       id: `${issuer} ${subject}`,
       ...(groups && { groups }),
       ...(where.admin !== undefined && { admin: isTrue(where.admin, claims) }),

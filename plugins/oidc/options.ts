@@ -55,8 +55,6 @@ export const options = z
       .default('oidc'),
     /** On the button. */
     label: z.string().min(1).max(59).default('Sign in with OpenID Connect'),
-    /** In front of every name from here, where names of two providers could be the same. */
-    prefix: z.string().default(''),
     /** The provider: what its discovery document says it is, without `/.well-known/…`. */
     issuer,
     /** `http://` beyond this machine: everybody on the way can sign in as anybody. */

@@ -13,7 +13,7 @@ import {
 } from 'swarmhub'
 import { z } from 'zod'
 import type { Docker } from '../docker/client.ts'
-import { type Container, container, ownContainer } from '../docker/own-container.ts'
+import { findContainer, ownContainer, type Present } from '../docker/own-container.ts'
 import { type Network, type Networks, subnetsOf, usable } from './networks.ts'
 import type { Settings } from './settings.ts'
 import { firstFree } from './subnet.ts'
@@ -81,7 +81,7 @@ export function ownNetworks({ engine, networks, settings, hub }: OwnParts) {
   const isOwn = ({ Labels }: Network, key: string) => Labels?.[labelKeys.hub] === hub().id && Labels[ownLabel] === key
 
   /** The containers that have to be on each network. */
-  async function members(signal: AbortSignal): Promise<Container[]> {
+  async function members(signal: AbortSignal): Promise<Present[]> {
     const own = await ownContainer(engine, signal)
     if (own?.Config.Labels?.['com.docker.swarm.task.id'] !== undefined) {
       const todo = 'Run it and the front as containers, join servers to networks that the stack file names, or leave `per` out.'
@@ -95,12 +95,18 @@ export function ownNetworks({ engine, networks, settings, hub }: OwnParts) {
         'config',
         'On internal networks no server can be reached by a hub that is in no container of this engine.',
       )
-    const named = await Promise.all(connect.map(name => engine.ask({ path: `/containers/${name}/json` }, container, signal)))
-    return [...(own ? [own] : []), ...named]
+    const named = await Promise.all(connect.map(name => findContainer(engine, name, signal)))
+    const absent = connect.find((_, i) => !named[i])
+    if (absent !== undefined)
+      throw new HubError(
+        'unavailable',
+        `The container ${absent}, which is to join the networks of users, is on none of the engines.`,
+      )
+    return [...(own ? [own] : []), ...named.flatMap(found => found ?? [])]
   }
 
   async function join(ids: readonly string[], signal: AbortSignal): Promise<void> {
-    for (const { Id, NetworkSettings } of await members(signal)) {
+    for (const { engine, Id, NetworkSettings } of await members(signal)) {
       const present = new Set(Object.values(NetworkSettings.Networks ?? {}).map(({ NetworkID }) => NetworkID))
       for (const id of ids) {
         if (present.has(id)) continue
@@ -113,7 +119,7 @@ export function ownNetworks({ engine, networks, settings, hub }: OwnParts) {
   }
 
   async function leave(id: string, signal: AbortSignal): Promise<void> {
-    for (const { Id, NetworkSettings } of await members(signal).catch(() => [])) {
+    for (const { engine, Id, NetworkSettings } of await members(signal).catch(() => [])) {
       if (!Object.values(NetworkSettings.Networks ?? {}).some(({ NetworkID }) => NetworkID === id)) continue
       const request = { method: 'POST', path: `/networks/${id}/disconnect`, body: { Container: Id, Force: true } } as const
       await engine.ask(request, z.unknown(), signal).catch(error => {

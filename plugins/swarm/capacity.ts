@@ -1,6 +1,5 @@
 import type { Placement, Profile } from 'swarmhub'
-import type { z } from 'zod'
-import { type amounts, isOver, type Node, type Task } from './status.ts'
+import { isOver, type Node, type Task } from './status.ts'
 
 /** By kind: `cpu` in billionths of one, `memory` in bytes, and `generic <kind>`. */
 export type Amounts = ReadonlyMap<string, number>
@@ -66,7 +65,8 @@ export function mayRun(node: Node, placement: Placement | undefined, constraints
   )
 }
 
-function meets(node: Node, constraint: string): boolean {
+/** Does a node meet a condition? One that is not known here counts as met. Source: swarmkit, `constraint.go`. */
+export function meets(node: Node, constraint: string): boolean {
   const [, key = '', sign, value = ''] = /^(\S+?)\s*([!=]=)\s*(.*)$/.exec(constraint.trim()) ?? []
   const has = factOf(node, key)
   return has === undefined || (has.toLowerCase() === value.toLowerCase()) === (sign === '==')
@@ -93,7 +93,8 @@ function isPlatform({ Description: { Platform } }: Node, platform: string): bool
   return Platform?.OS === os && [has, names[has]].includes(architecture)
 }
 
-function amountsOf(given: z.output<typeof amounts> | null | undefined): Map<string, number> {
+/** Amounts by their kind. */
+export function amountsOf(given: Node['Description']['Resources']): Map<string, number> {
   const found = new Map<string, number>()
   const add = (kind: string, amount: number) => found.set(kind, (found.get(kind) ?? 0) + amount)
   if (given?.NanoCPUs) add('cpu', given.NanoCPUs)

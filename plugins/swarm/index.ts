@@ -3,6 +3,7 @@ import { docker } from '../docker/client.ts'
 import { createMover } from './move.ts'
 import { createNodes } from './nodes.ts'
 import { nodesPage } from './nodes-page.ts'
+import { orphans } from './orphans.ts'
 import { findPlace, manager, type Place } from './place.ts'
 import { type SwarmOptions, settings as schema } from './settings.ts'
 import { createSpawner } from './spawner.ts'
@@ -14,7 +15,7 @@ export type { SwarmOptions } from './settings.ts'
 export function swarm(options: SwarmOptions = {}) {
   const settings = parseOptions('swarm', schema, options)
   const engine = docker(settings.docker)
-  let hub: Pick<Hub, 'id' | 'offers' | 'servers'> = { id: '', offers: () => [], servers: () => [] }
+  let own: Hub | undefined
   let found: Place | undefined
   /** Does not change while this process lives, except that its container joins networks; the engine may not be up yet. */
   const place = async (signal: AbortSignal, joining: readonly string[] = []) => {
@@ -23,9 +24,9 @@ export function swarm(options: SwarmOptions = {}) {
     return found
   }
   const nodes = createNodes(engine, settings)
-  const { spawner, sweep, list, image, keepingOf } = createSpawner({ engine, settings, hub: () => hub.id, place, nodes })
+  const { spawner, sweep, list, image, keepingOf } = createSpawner({ engine, settings, hub: () => own?.id ?? '', place, nodes })
   const mover = createMover({ nodes, keepingOf, list })
-  const warmer = createWarmer({ engine, settings, nodes, hub: () => hub, pinned: image.pinned })
+  const warmer = createWarmer({ engine, settings, nodes, hub: () => own!, pinned: image.pinned })
   const warmEvery = settings.warm === true ? 6 * 3_600_000 : settings.warm
 
   return {
@@ -45,24 +46,25 @@ export function swarm(options: SwarmOptions = {}) {
       }),
     },
     commands: {
+      orphans: orphans(() => own!, spawner),
       warm: {
         summary: '[profile]: get its image, or those of all profiles, onto all nodes that may run it',
         run: ([profile], ctx) => warmer.report(profile, ctx),
       },
     },
-    web: nodesPage({ engine, nodes, warmer, hub: () => hub }),
+    web: nodesPage({ engine, nodes, warmer, hub: () => own! }),
     links: [{ label: 'Nodes', page: 'nodes', scope: 'admin-ui' }],
     health: async signal => void (await manager(engine, signal)),
 
-    async setup(own: Hub) {
-      const { log } = own
-      hub = own
+    async setup(hub: Hub) {
+      own = hub
+      const { log } = hub
       await place(AbortSignal.timeout(10_000)).then(
         here => sayWay(log, here, settings.network),
         // It may come up later. Until then nothing can be started, and what runs runs on.
         error => log.warn('the Swarm cannot be asked', { error: messageOf(error) }),
       )
-      return mover.begin(own)
+      return mover.begin(hub)
     },
   } satisfies Plugin
 }

@@ -5,7 +5,6 @@ import { z } from 'zod'
 import type { Docker } from '../docker/client.ts'
 import type { Amounts, Room } from './capacity.ts'
 import type { Nodes } from './nodes.ts'
-import { manager } from './place.ts'
 import { type Warmer, wordFor } from './warm.ts'
 
 interface PageParts {
@@ -32,8 +31,8 @@ export function nodesPage({ engine, nodes, warmer, hub }: PageParts): Hono<HubEn
       const { Hostname } = room.node.Description
       const here = servers.filter(({ node }) => node === Hostname)
       const shown = here.filter(({ user, name }) => caller.allows('read:servers', { user: user.name, server: name }))
-      const images = own.node === room.node.ID ? own.images : imagesOn(warmer, Hostname)
-      return nodeBlock(room, { here, shown, images, isOwn: own.node === room.node.ID })
+      const images = own.get(room.node.ID) ?? imagesOn(warmer, Hostname)
+      return nodeBlock(room, { here, shown, images, isOwn: own.has(room.node.ID) })
     })
     return c.get('page')(
       'Nodes',
@@ -53,7 +52,7 @@ interface Contents {
   /** Those of them that the visitor may see. */
   shown: readonly ServerView[]
   images: readonly string[]
-  /** Is it that of the engine that the hub asks? */
+  /** Is it that of an engine that the hub asks? */
   isOwn: boolean
 }
 
@@ -117,17 +116,17 @@ const imagesOn = ({ seen }: Pick<Warmer, 'seen'>, hostname: string): string[] =>
     return state === undefined ? [] : [state === 'ready' ? image : `${image} (${wordFor(state)})`]
   })
 
-/** The engine that the hub asks tells of its own images, of no other's. */
-async function ownImages(engine: Docker, signal: AbortSignal): Promise<{ node: string; images: string[] }> {
-  const [{ Swarm }, found] = await Promise.all([
-    manager(engine, signal),
-    engine.ask({ path: '/images/json' }, z.array(z.object({ RepoTags: z.array(z.string()).nullish() })), signal),
-  ])
-  return {
-    node: Swarm.NodeID,
-    images: found
-      .flatMap(({ RepoTags }) => RepoTags ?? [])
-      .filter(tag => tag !== '<none>:<none>')
-      .sort(),
-  }
+/** By node: an engine tells of its own images, of no other's. Those of the option `docker` are asked; who does not answer is left out. */
+async function ownImages({ engines }: Docker, signal: AbortSignal): Promise<Map<string, string[]>> {
+  const told = await Promise.allSettled(
+    engines.map(async engine => {
+      const [{ Swarm }, found] = await Promise.all([
+        engine.ask({ path: '/info' }, z.object({ Swarm: z.object({ NodeID: z.string() }) }), signal),
+        engine.ask({ path: '/images/json' }, z.array(z.object({ RepoTags: z.array(z.string()).nullish() })), signal),
+      ])
+      const tags = found.flatMap(({ RepoTags }) => RepoTags ?? []).filter(tag => tag !== '<none>:<none>')
+      return [Swarm.NodeID, tags.sort()] as const
+    }),
+  )
+  return new Map(told.flatMap(one => (one.status === 'fulfilled' ? [one.value] : [])))
 }

@@ -4,6 +4,7 @@ import { z } from 'zod'
 import type { Docker } from '../docker/client.ts'
 import { isOpen, mayRun } from './capacity.ts'
 import type { Nodes } from './nodes.ts'
+import { signIn } from './registries.ts'
 import type { Settings } from './settings.ts'
 import { isOver, type Task, task as taskShape } from './status.ts'
 
@@ -83,8 +84,8 @@ export function createWarmer({ engine, settings, nodes, hub, pinned }: WarmParts
     seen.set(image, progress)
     if (open.length === 0) return
     const body = jobSpec(one, await pinned(image, ctx), { prefix: settings.prefix, hub: hub().id })
-    // Credentials for the registry will go along here.
-    const request = { method: 'POST', path: '/services/create', body, deadline: 30_000 } as const
+    const headers = signIn(settings.registries, image)
+    const request = { method: 'POST', path: '/services/create', body, headers, deadline: 30_000 } as const
     const { ID } = await engine.ask(request, created, signal)
     try {
       const limit = performance.now() + patience

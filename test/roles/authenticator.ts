@@ -42,6 +42,14 @@ export interface RedirectCase {
   forget?(): Promise<void>
 }
 
+/** An authenticator that reads the request, and headers by which it knows somebody. */
+export interface RequestCase {
+  authenticator: Kind<'request'>
+  headers: Readonly<Record<string, string>>
+  /** The name that it tells then. */
+  name: string
+}
+
 /**
  * What every authenticator has to keep: registers one test for each promise. `make` is called once for each test; clean up
  * with `t.after`.
@@ -64,6 +72,7 @@ export function testAuthenticator<K extends keyof Cases>(
 interface Cases {
   password: PasswordCase
   redirect: RedirectCase
+  request: RequestCase
   none: { authenticator: Kind<'none'> }
 }
 
@@ -72,6 +81,7 @@ type Promised<Case> = (what: string, check: (given: Case) => Promise<void>) => v
 const suites: { [K in keyof Cases]: (promise: Promised<Cases[K]>) => void } = {
   password: testPassword,
   redirect: testRedirect,
+  request: testRequest,
   none: testNone,
 }
 
@@ -243,6 +253,35 @@ function testRedirect(promise: Promised<RedirectCase>): void {
     if (!given.forget) return
     await given.forget()
     assert.equal(await authenticator.refresh(userOf(identity), context()), null)
+  })
+}
+
+function testRequest(promise: Promised<RequestCase>): void {
+  const identify = async ({ authenticator }: RequestCase, headers: Record<string, string>) =>
+    authenticator.identify(new Map(Object.entries(headers)), context())
+
+  promise('says which headers it believes, and from whom', async ({ authenticator, headers }) => {
+    assert.ok(authenticator.from.length > 0)
+    const looked = authenticator.headers.map(name => name.toLowerCase())
+    for (const name of Object.keys(headers)) assert.ok(looked.includes(name), `${name} is guarded`)
+    assert.ok(!looked.some(name => /_|^(cookie|host|x-forwarded-for)$/.test(name)))
+  })
+
+  promise('the headers tell who it is, each time', async given => {
+    for (const _ of [1, 2]) assertIs(given.name, await identify(given, given.headers))
+  })
+
+  promise('no headers, or nothing in them, is nobody', async given => {
+    assert.equal(await identify(given, {}), null)
+    for (const nothing of ['', ' ', '\xff'])
+      assert.equal(await identify(given, Object.fromEntries(Object.keys(given.headers).map(name => [name, nothing]))), null)
+  })
+
+  promise('what can be nobody’s name is nobody', async given => {
+    for (const odd of ['..', 'a/b', 'a\\b', '\xe2\x80\x8b', 'x'.repeat(100_000), '(null)']) {
+      const answer = await identify(given, Object.fromEntries(Object.keys(given.headers).map(name => [name, odd])))
+      assert.equal(answer && (normalizeUsername(answer.name) ?? null), null, JSON.stringify(odd.slice(0, 50)))
+    }
   })
 }
 
