@@ -26,7 +26,7 @@ const claims = [
  */
 export function frontDoor({ front, local }: { front: RouteApi | undefined; local: boolean }): MiddlewareHandler {
   const proof = front && proofBy(front)
-  return async function frontDoor(c, next) {
+  return function frontDoor(c, next) {
     const { headers } = c.req.raw
     const shown = headers.get(header)
     // Most bring none of them, and a set of headers that is changed has to be made first.
@@ -37,7 +37,7 @@ export function frontDoor({ front, local }: { front: RouteApi | undefined; local
       const message = 'This hub is for its own machine alone. To reach it by this name, set "url" in hub.config.ts.\n'
       throw new HTTPException(403, { message })
     }
-    await next()
+    return next()
   }
 }
 
