@@ -1,5 +1,6 @@
 import type { Audit } from './audit.ts'
 import type { Settings } from './config/schema.ts'
+import type { AuthStates } from './identity/auth-state.ts'
 import type { Logins } from './identity/logins.ts'
 import type { Roles } from './identity/roles.ts'
 import type { Sessions } from './identity/sessions.ts'
@@ -27,6 +28,7 @@ export interface Core {
   shares: Shares
   tokens: Tokens
   sessions: Sessions
+  authStates: AuthStates
   xsrf: Xsrf
   logins: Logins
   oauth: OAuthProvider

@@ -3,7 +3,8 @@ import type { Address } from './cli/places.ts'
 import type { LoadedConfig } from './config/load.ts'
 import { placeOf } from './config/place.ts'
 import type { Settings } from './config/schema.ts'
-import { frontProof } from './front-door.ts'
+import { frontProof, peerHeader } from './front-door.ts'
+import { guardsOf } from './identity/guards.ts'
 import type { Close, Log, RouteApi } from './plugin.ts'
 import { makeFolder } from './store/folder.ts'
 
@@ -29,7 +30,16 @@ export async function openFront({ settings, dataFolder }: LoadedConfig, { hub, r
   await makeFolder(folder)
   const control = new AbortController()
   const close = await proxy.serve(
-    { hub, hubHeaders: frontProof(routeApi), api: routeApi, base: placeOf(settings).base, folder, patience },
+    {
+      hub,
+      hubHeaders: frontProof(routeApi),
+      peerHeader,
+      guarded: guardsOf(settings),
+      api: routeApi,
+      base: placeOf(settings).base,
+      folder,
+      patience,
+    },
     { log: log.with({ plugin: name }), signal: control.signal, progress() {} },
   )
   return async () => {

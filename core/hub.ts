@@ -16,6 +16,7 @@ import { measureEventLoop } from './event-loop.ts'
 import { frontDoor } from './front-door.ts'
 import { call, createStager } from './hooks.ts'
 import { accessRules, describeAccess } from './identity/access.ts'
+import { guardsOf } from './identity/guards.ts'
 import { createIdentity } from './identity/identity.ts'
 import type { Users } from './identity/users.ts'
 import { type NamedJob, runJobs } from './jobs.ts'
@@ -157,7 +158,7 @@ export function createHub(
     }
 
     const app = new Hono()
-    app.use(frontDoor({ front: settings.proxy.proxy.serve && routeApi, local: !isPublic(core) }))
+    app.use(frontDoor({ front: settings.proxy.proxy.serve && routeApi, local: !isPublic(core), guarded: guardsOf(settings) }))
     app.route(`${base}hub/api/oauth2/authorize`, createAuthorize(core))
     app.route(`${base}hub/api`, createApi(core))
     app.route('/', createWeb(core))

@@ -12,7 +12,7 @@ function clean(text: string): string {
     .replace(/(?![\t\n])[\p{Cc}\p{Bidi_Control}\p{Zl}\p{Zp}]/gu, c => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`)
 }
 
-const hidden = /password|secret|token|cookie|authorization|^env$/i
+const hidden = /password|secret|token|cookie|authorization|auth_?state|^env$/i
 
 function fields(value: unknown, depth = 0): unknown {
   if (typeof value === 'string') return clean(value)

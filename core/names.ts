@@ -75,15 +75,15 @@ export function clientId(user: string, server: string): string {
 }
 
 /**
- * The one spelling of a user name: Unicode NFKC, trimmed, lower case. Returns undefined for what can be nobody's name:
- * empty, over 255 bytes, with a slash, a control or an invisible character.
+ * The one spelling of a user name: Unicode NFKC, trimmed, lower case, where a Greek sigma is the same at the end of a word.
+ * Returns undefined for what can be nobody's name: empty, over 255 bytes, with a slash, a control or an invisible character.
  */
 export function normalizeUsername(typed: string): string | undefined {
   if (typed.length > 1024) return undefined
-  const name = typed.normalize('NFKC').trim().toLowerCase().normalize('NFKC')
+  const name = typed.normalize('NFKC').trim().toLowerCase().replaceAll('ς', 'σ').normalize('NFKC')
   if (name === '' || name === '.' || name === '..' || Buffer.byteLength(name) > 255) return undefined
-  // Cc control, Cf invisible, Co private, Cn unassigned, Zl and Zp line breaks, lone surrogates.
-  return /[/\\]|[\p{Cc}\p{Cf}\p{Co}\p{Cn}\p{Cs}\p{Zl}\p{Zp}]/u.test(name) ? undefined : name
+  // Cc control, Cf and DI invisible, Co private, Cn unassigned, Zl and Zp line breaks, lone surrogates.
+  return /[/\\]|[\p{Cc}\p{Cf}\p{Co}\p{Cn}\p{Cs}\p{Zl}\p{Zp}\p{DI}]/u.test(name) ? undefined : name
 }
 
 /** May a server be shown under this text? One line of 1 to 255 characters that can be seen. */

@@ -5,10 +5,11 @@ import { HubError } from './errors.ts'
 import type { Hub, Log, Plugin, ServerView } from './plugin.ts'
 import type { Server } from './servers/server.ts'
 import { openFile, type StateFile } from './store/file.ts'
+import type { SessionRecord } from './store/records.ts'
 
 /** The hub as one plugin sees it: nothing of another plugin's, no record, no token. */
 export function createPluginHub(core: Core, id: string, plugin: Plugin, folder: string, log: Log): Hub {
-  const { users, servers, sessions, logins, audit, settings, base, url } = core
+  const { users, servers, sessions, authStates, logins, audit, settings, base, url } = core
   const found = (name: string) => {
     const user = users.get(name)
     if (!user) throw new HubError('missing', `There is no user "${name}".`)
@@ -43,6 +44,23 @@ export function createPluginHub(core: Core, id: string, plugin: Plugin, folder: 
       const record = users.get(name)
       if (record) await sessions.closeAll(record.id)
     },
+    async endSessions({ id, session }) {
+      if (id === undefined && session === undefined) return []
+      const person = id === undefined ? undefined : users.byIdentity(plugin.name, id)
+      const owners = id === undefined ? [...users.all()] : person ? [person] : []
+      // Of a person whose sign-in the provider did not name then, each may be the one that is meant.
+      const isMeant = (provider: string | undefined) =>
+        provider === undefined ? id !== undefined : provider === session || session === undefined
+      const ends = ({ authenticator, provider }: SessionRecord) => authenticator === plugin.name && isMeant(provider)
+      const ended = owners.filter(({ sessions }) => sessions.some(ends))
+      for (const owner of ended) await sessions.closeAll(owner.id, ends)
+      return ended.map(({ name }) => name)
+    },
+    keepsAuthState: authStates.kept,
+    authState(name) {
+      const record = users.get(name)
+      return record && authStates.open(record)
+    },
     attempt: logins.attempt,
     record: (action, user, details = {}) =>
       audit.record({ action, target: user === null ? {} : { user }, details: { plugin: plugin.name, ...details } }),
@@ -72,6 +90,7 @@ function view({ users }: Core, server: Server): ServerView {
     started: when(server.record.started),
     lastActivity: when(users.lastActivity(server.owner.id, name)),
     ...(server.node !== undefined && { node: server.node }),
+    ...(server.record.generation !== null && { generation: server.record.generation }),
   }
 }
 

@@ -17,6 +17,9 @@ import type { StateFile } from './store/file.ts'
 
 export type Awaitable<T> = T | Promise<T>
 
+/** What JSON can carry. */
+export type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json }
+
 /** Undo what a set-up did. Called once, in reverse order of the set-ups. */
 export type Close = () => Awaitable<void>
 
@@ -41,6 +44,11 @@ export interface Plugin {
   links?: readonly { label: string; page: string }[]
   /** Pages under `/hub/x/<name>` for everybody, signed in or not: they are asked before `web`, and only paths that this one knows. */
   welcome?: Hono<VisitorEnv>
+  /**
+   * Endpoints under `/hub/x/<name>` for programs elsewhere, such as a provider that reports something. No `_xsrf` is asked for and
+   * nobody is signed in there, whatever cookies come along: act on nothing but what the request itself proves.
+   */
+  remote?: Hono<RemoteEnv>
   /** Endpoints under `/hub/api/x/<name>`; the caller's token is checked (`c.get('caller')`). */
   api?: Hono<ApiEnv>
   /** Background work, by name. One run of a job at a time; a failed run is logged, the next still comes. */
@@ -99,6 +107,15 @@ export interface Hub {
   /** End all of a user's sessions, and revoke the tokens issued in them. For a changed password. Does nothing for nobody. */
   signOut(user: string): Promise<void>
   /**
+   * End sessions that began with this plugin's sign-in, and revoke the tokens issued in them: of whom it knows under this `id`, or
+   * those that the provider calls `session` (see Identity); with both, these sessions of this person. Resolves with whose they were.
+   */
+  endSessions(which: { id?: string; session?: string }): Promise<string[]>
+  /** Is auth state kept? Not without `authState.keys` in the config: then what an Identity brings of it is dropped. */
+  readonly keepsAuthState: boolean
+  /** What the last sign-in or refresh of a user kept; undefined for nothing. It may hold tokens: never log it, never show it. */
+  authState(user: string): Json | undefined
+  /**
    * Check a secret of somebody's that a page asks for, such as the present password. Wrong ones count as failed sign-ins of this
    * name from this address; throws `busy` with the seconds to wait when there were too many, and does not check then.
    */
@@ -150,6 +167,13 @@ export interface Identity {
   /** Left out: this authenticator does not decide. */
   admin?: boolean
   attributes?: Record<string, unknown>
+  /**
+   * What plugins may need later in this user's name, such as the provider's tokens; see Hub.authState. Encrypted at rest, removed with
+   * the user, shown to nobody but holders of `admin:auth_state`. Left out: what was kept stays. null: it is forgotten.
+   */
+  authState?: Json
+  /** How the provider calls this one sign-in, if it may end it by itself (OpenID Connect's `sid`); see Hub.endSessions. */
+  session?: string
 }
 
 /** The subject of the stage `login`. A `before:login` hook may change the identity, or refuse it by throwing. */
@@ -447,22 +471,38 @@ export interface ServerView {
   readonly started: Date | null
   readonly lastActivity: Date | null
   readonly node?: string
+  /** Of the present start, as its labels on the engine say it. */
+  readonly generation?: string
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
 // The roles
 
-export type Authenticator = PasswordAuthenticator | RedirectAuthenticator | NoAuthenticator
+export type Authenticator = PasswordAuthenticator | RedirectAuthenticator | RequestAuthenticator | NoAuthenticator
+
+/** What every kind may have beside its own. */
+interface AnyAuthenticator {
+  /**
+   * In front of all names that it tells, before any rule sees them: `gh-`. Set by `prefixed`; the authenticator itself knows
+   * nothing of it. The user whom it gets in `refresh` is called as here: it knows them by their attributes.
+   */
+  prefix?: string
+  /**
+   * Where a browser goes that was signed out here, to be signed out of the provider, too; `back` is the hub's own page after it. null:
+   * nowhere else. A throw is logged; the person is signed out here in any case.
+   */
+  leave?(user: User, back: URL, ctx: Context): Awaitable<URL | null>
+}
 
 /** Lets nobody in; the label says so on the sign-in page. */
-export interface NoAuthenticator {
+export interface NoAuthenticator extends AnyAuthenticator {
   kind: 'none'
   label: string
   refresh?: undefined
 }
 
 /** Asks for a name and a password in the hub's own form. */
-export interface PasswordAuthenticator {
+export interface PasswordAuthenticator extends AnyAuthenticator {
   kind: 'password'
   /** On the form's button. */
   label: string
@@ -505,13 +545,38 @@ export interface Challenge {
 }
 
 /** Sends the browser to a provider and gets it back. */
-export interface RedirectAuthenticator {
+export interface RedirectAuthenticator extends AnyAuthenticator {
   kind: 'redirect'
   /** On the button: "Sign in with GitHub". */
   label: string
   begin(login: { callback: URL; state: string }, ctx: Context): Awaitable<URL>
   /** The hub has checked `state`. null is a refusal by the provider or the person. */
   finish(login: { callback: URL; query: URLSearchParams }, ctx: Context): Promise<Identity | null>
+  refresh?(user: User, ctx: Context): Promise<Identity | null>
+}
+
+/** Headers that say who somebody is, and whose word they are. */
+export interface GuardedHeaders {
+  /** Their names, in any case. */
+  headers: readonly string[]
+  /** Addresses and networks that may say them: `10.0.0.2`, `10.0.0.0/8`. Nobody else's are believed. */
+  from: readonly string[]
+}
+
+/**
+ * Knows visitors by what a program in front of the hub says of them: nothing is asked, nobody is sent away. The front and the
+ * hub take its `headers` out of whatever does not come from there.
+ */
+export interface RequestAuthenticator extends AnyAuthenticator, GuardedHeaders {
+  kind: 'request'
+  /** On the button, where there are other ways to sign in: "Sign in with your university account". */
+  label: string
+  /**
+   * Who it is, by those of `headers` that came, by their names in lower case and each with one value, as bytes in a text
+   * (latin1). null: nobody. Asked at sign-in, and with each later request that has one of them: who is somebody else by then
+   * is signed out.
+   */
+  identify(headers: ReadonlyMap<string, string>, ctx: Context): Awaitable<Identity | null>
   refresh?(user: User, ctx: Context): Promise<Identity | null>
 }
 
@@ -550,8 +615,8 @@ export interface Spawner {
   list(ctx: Context): Promise<{ handle: Handle; labels: Record<string, string>; status: Status }[]>
   /** Say when a server may have changed: one event stream instead of polling each. */
   watch?(changed: (handle: Handle) => void, ctx: Context): Awaitable<Close>
-  /** The last lines first to last, then, while the signal is not aborted, new ones as they come. */
-  logs?(handle: Handle, ctx: Context): AsyncIterable<string>
+  /** The last lines first to last, then (unless `follow` is false), while the signal is not aborted, new ones as they come. */
+  logs?(handle: Handle, ctx: Context, options?: { follow?: boolean }): AsyncIterable<string>
   /** Where its servers find this hub. Asked once, before the hub listens. Left out: the loopback address. */
   reach?(ctx: Context): Awaitable<Reach>
 }
@@ -607,6 +672,13 @@ export interface FrontOptions {
    * the hub knows that the front has said who the client is, in `X-Forwarded-For` and `X-Forwarded-Proto`.
    */
   hubHeaders: Readonly<Record<string, string>>
+  /** In this header, the hub is told who has connected to the front: the address of the connection, whatever else says of it. */
+  peerHeader: string
+  /**
+   * Taken out of every request of which they are not believed, whether it goes to the hub or to a server: `guardHeaders` tells
+   * which. The hub looks once more.
+   */
+  guarded: readonly GuardedHeaders[]
   api: RouteApi
   /** The path prefix of the whole hub, starts and ends with `/`. */
   base: string
@@ -650,6 +722,11 @@ export interface HubEnv {
 /** What a plugin's `welcome` finds: the same, but nobody need be signed in. */
 export interface VisitorEnv {
   Variables: Omit<HubEnv['Variables'], 'caller'> & { caller: Caller | undefined }
+}
+
+/** What a plugin's `remote` finds. */
+export interface RemoteEnv {
+  Variables: Pick<HubEnv['Variables'], 'log'>
 }
 
 /** What a plugin's `api` finds. */

@@ -74,6 +74,7 @@ const rows: Record<string, Row> = {
   'DELETE /users/:user/server': owners(204),
   // It does not start.
   'GET /users/:user/server/progress': owners(400),
+  'GET /users/:user/server/logs': owners(200),
   'GET /users/:user/servers/': owners(200),
   'POST /users/:user/servers/': owners(201),
   'DELETE /users/:user/servers/': owners(204),
@@ -84,6 +85,7 @@ const rows: Record<string, Row> = {
   'PUT /users/:user/servers/:server': owners(201, { path: ({ user }) => `/users/${user}/servers/new` }),
   'PATCH /users/:user/servers/:server': owners(200, { body: { name: 'attic' } }),
   'GET /users/:user/servers/:server/progress': owners(400),
+  'GET /users/:user/servers/:server/logs': owners(200),
 
   'GET /groups': admins(200),
   'POST /groups': admins(201, { body: { groups: ['chess'] } }),

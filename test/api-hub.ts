@@ -84,6 +84,7 @@ export interface Given {
   roles?: Config['roles']
   scopes?: Config['scopes']
   services?: object[]
+  authStateKeys?: Buffer[]
 }
 
 /** A whole hub but for its pages, its state in a folder of its own, asked without a socket. */
@@ -99,6 +100,7 @@ export async function apiHub(
     roles = [],
     scopes = {},
     services = [],
+    authStateKeys = [],
   }: Given = {},
 ) {
   const folder = await mkdtemp(join(tmpdir(), 'api-'))
@@ -123,6 +125,7 @@ export async function apiHub(
     timeouts: { slow: '10s', start: '5s', answer: '2s', hook: '2s', stop: '2s' },
     limits,
     services,
+    authState: { keys: authStateKeys.map(key => key.toString('hex')) },
     ...(url !== undefined && { url }),
     ...(profiles && { profiles }),
   })
@@ -234,7 +237,7 @@ export async function apiHub(
   return { ...running, servers, table, ends, folder, hold, core, app, person, send, browser, store }
 }
 
-interface Sent {
+export interface Sent {
   token?: string
   body?: unknown
   headers?: Record<string, string>

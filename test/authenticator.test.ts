@@ -14,7 +14,8 @@ testAuthenticator('a redirect authenticator', 'redirect', () => {
       url.searchParams.set('state', state)
       return url
     },
-    async finish({ query }) {
+    async finish({ query }, { signal }) {
+      signal.throwIfAborted()
       if (query.has('error')) return null
       return codes.delete(query.get('code') ?? '') ? { name: 'Alice', id: '17' } : null
     },

@@ -213,7 +213,7 @@ test('every key of the core is checked, and all that is wrong is told in the ord
       'hub.config.ts:9:96 profiles[0].env.A-B: expected the name of an environment variable',
       'hub.config.ts:10:15 limits.namedServers: expected at least 0',
       'hub.config.ts:10:33 limits.starts: expected a whole number, this is a number with a fraction',
-      'hub.config.ts:12:5 xyz: unknown key, the keys here are url, base, access, roles, scopes, signIn, groups, authenticators, networks, mounts, spawner, proxy, profiles, overrides, servers, optionsForm, landing, userRedirect, services, branding, headers, limits, timeouts, tokens, cookies, api, activity, extraRoutes, hub, data, plugins, audit, log',
+      'hub.config.ts:12:5 xyz: unknown key, the keys here are url, base, access, roles, scopes, signIn, groups, authenticators, networks, mounts, spawner, proxy, profiles, overrides, servers, optionsForm, landing, userRedirect, services, branding, headers, limits, timeouts, authState, tokens, cookies, api, activity, extraRoutes, hub, data, plugins, audit, log',
       'hub.config.ts:13:12 log.level: expected one of "debug", "info", "warn", "error", did you mean "debug"?',
     ].join('\n'),
   )
@@ -310,7 +310,7 @@ export default defineConfig({
       'hub.config.ts:12:73 plugins[1].network.join: expected a function',
       'hub.config.ts:12:109 plugins[1].commands.go.summary: is missing, expected a string',
       'hub.config.ts:12:109 plugins[1].commands.go.run: expected a function',
-      'hub.config.ts:13:37 plugins[2].authenticator.kind: expected one of "password", "redirect"',
+      'hub.config.ts:13:37 plugins[2].authenticator.kind: expected one of "password", "redirect", "request"',
     ].join('\n'),
   )
 })

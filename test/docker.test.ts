@@ -147,7 +147,7 @@ test('Docker: an endless line of a log is cut, not kept', async () => {
 })
 
 test('Docker: the address is a socket, or host and port; the config goes before DOCKER_HOST', async t => {
-  for (const wrong of ['relative.sock', 'tcp://x:1', { host: 'x', prot: 1 }, { host: '' }, 4])
+  for (const wrong of ['relative.sock', 'tcp://x:1', [], { host: 'x', prot: 1 }, { host: '' }, 4])
     assert.ok(!dockerAddress.safeParse(wrong).success)
   assert.deepEqual(dockerAddress.parse({ host: 'manager.example.org' }), { host: 'manager.example.org', port: 2376 })
   const before = process.env.DOCKER_HOST
@@ -158,4 +158,83 @@ test('Docker: the address is a socket, or host and port; the config goes before 
   process.env.DOCKER_HOST = 'tcp://127.0.0.1:1'
   const { client } = await clientOf(t, reply => reply.end('{"ID":"a"}'))
   assert.deepEqual(await client.ask({ path: '/x' }, shape, signal()), { ID: 'a' })
+})
+
+/** Two managers; each answers as it is told to, and tells what it was asked. */
+async function managers(t: TestContext, answers: [(reply: ServerResponse) => void, (reply: ServerResponse) => void]) {
+  const asked: string[] = []
+  const sockets = await Promise.all(
+    answers.map((_, i) =>
+      engineAt(t, (request, reply) => {
+        if (request.url?.startsWith('/version')) return reply.end(JSON.stringify(version))
+        asked.push(`${i + 1} ${request.method}`)
+        answers[i]!(reply)
+      }),
+    ),
+  )
+  return { client: docker(sockets), asked }
+}
+
+const works = (reply: ServerResponse) => reply.end('{"ID":"x"}')
+const fails = (reply: ServerResponse) => reply.writeHead(500).end('{"message":"no leader"}')
+const read = { path: '/x' }
+const create = { method: 'POST', path: '/x', body: {} } as const
+
+for (const [what, fault] of Object.entries({
+  'answers 500': fails,
+  'answers 503': reply => reply.writeHead(503).end('{"message":"not a manager"}'),
+  'breaks off': reply => reply.destroy(),
+} satisfies Record<string, (reply: ServerResponse) => void>)) {
+  test(`Docker: a manager that ${what} is left for the next one, and a creation is not sent twice`, async t => {
+    const { client, asked } = await managers(t, [fault, works])
+    assert.deepEqual(await client.ask(read, shape, signal()), { ID: 'x' })
+    await client.ask(read, shape, signal())
+    assert.deepEqual(asked, ['1 GET', '2 GET', '2 GET'], 'it stays with the one that answers')
+
+    const other = await managers(t, [fault, works])
+    await assert.rejects(other.client.ask(create, shape, signal()), { code: 'unavailable' })
+    // What settles it asks the other one.
+    await other.client.ask(read, shape, signal())
+    assert.deepEqual(other.asked, ['1 POST', '2 GET'])
+  })
+}
+
+test('Docker: a manager that nobody listens at cannot have received anything: the next one gets it', async t => {
+  const socket = await engineAt(t, (request, reply) =>
+    request.url?.startsWith('/version') ? reply.end(JSON.stringify(version)) : works(reply),
+  )
+  assert.deepEqual(await docker(['/no/such.sock', socket]).ask(create, shape, signal()), { ID: 'x' })
+})
+
+test('Docker: a refusal is the answer, whoever gives it; when all fail it is an outage', async t => {
+  const refused = await managers(t, [reply => reply.writeHead(404).end('{"message":"no x"}'), works])
+  await assert.rejects(refused.client.ask(read, shape, signal()), { code: 'missing' })
+  assert.deepEqual(refused.asked, ['1 GET'])
+  const down = await managers(t, [fails, fails])
+  await assert.rejects(down.client.ask(read, shape, signal()), { code: 'unavailable', message: /no leader/ })
+  assert.deepEqual(down.asked, ['1 GET', '2 GET'])
+})
+
+test('Docker: a manager that hangs is left after its deadline', async t => {
+  const { client, asked } = await managers(t, [() => {}, works])
+  assert.deepEqual(await client.ask({ ...read, deadline: 300 }, shape, signal()), { ID: 'x' })
+  assert.deepEqual(asked, ['1 GET', '2 GET'])
+})
+
+test('Docker: an engine that was changed for one that knows only newer versions is asked in one of those', async t => {
+  let oldest = 24
+  const asked: string[] = []
+  const socket = await engineAt(t, (request, reply) => {
+    if (request.url?.startsWith('/version'))
+      return reply.end(JSON.stringify({ ApiVersion: oldest === 24 ? '1.41' : '1.52', MinAPIVersion: `1.${oldest}` }))
+    const spoken = Number(/^\/v1\.(\d+)/.exec(request.url ?? '')?.[1])
+    asked.push(`1.${spoken}`)
+    if (spoken >= oldest) return works(reply)
+    reply.writeHead(400).end(`{"message":"client version 1.${spoken} is too old. Minimum supported API version is 1.${oldest}"}`)
+  })
+  const client = docker(socket)
+  await client.ask(read, shape, signal())
+  oldest = 44
+  await client.ask(read, shape, signal())
+  assert.deepEqual(asked, ['1.41', '1.41', '1.47'])
 })

@@ -277,6 +277,7 @@ export function fakeCore(
         const found = bearers.get(secret)
         return found && { owner: user(found.user), record: token({ hash: secret }) }
       },
+      isToken: text => bearers.has(text),
       get: () => undefined,
       async revoke(userId, matches) {
         const owner = core.users.byId(userId)!
@@ -290,6 +291,8 @@ export function fakeCore(
       caller: (owner, record) =>
         caller(owner, record && bearers.get(record.hash)?.scopes ? new Set(bearers.get(record.hash)!.scopes) : scopesOf(owner)),
     },
+
+    authStates: { kept: false, seal: () => null, open: () => undefined, isOld: () => false },
 
     sessions: {
       find(c) {
@@ -346,7 +349,13 @@ export function fakeCore(
         calls.push(['finish', method, callback.href])
         return answers.finish ?? { ok: false, reason: 'denied', message: 'The provider did not say who you are.', next: '/' }
       },
+      async identify(_c, method, address) {
+        calls.push(['identify', method, address])
+        return answers.finish ?? { ok: false, reason: 'denied', message: 'Nobody says who you are.' }
+      },
+      contradicts: async () => false,
       refresh: async () => answers.known,
+      leave: async () => undefined,
       recheck: async () => answers.known,
     },
 
@@ -394,7 +403,9 @@ export function fakeCore(
         servers.get(owner.name)!.delete(name)
       },
       check: async server => void calls.push(['check', server.owner.name, server.ref.name]),
-      async *logs() {},
+      async *logs({ failure }) {
+        yield* failure?.cause.log ?? []
+      },
       heard() {},
       engine: { ok: true },
     },

@@ -23,6 +23,8 @@ export async function startFront(t: TestContext, given: Partial<FrontOptions> & 
   const front: FrontOptions = {
     hub: rest.hub ?? { host: '127.0.0.1', port: (await serveName(t, 'hub')).port },
     hubHeaders: { 'x-front': 'the front' },
+    peerHeader: 'x-peer',
+    guarded: [{ headers: ['Remote-User'], from: ['192.0.2.0/24'] }],
     api: { at: { socket: join(folder, 'routes.sock') }, token },
     base: '/',
     folder,

@@ -22,6 +22,7 @@ export interface Given {
   scopes?: Config['scopes']
   folder?: string
   services?: Config['services']
+  authStateKeys?: Buffer[]
   signIn?: Config['signIn']
   cookies?: Config['cookies']
   activity?: Config['activity']
@@ -51,6 +52,7 @@ export async function identityHub(t: TestContext, given: Given = {}) {
     proxy: role,
     timeouts: { hook: '2s', ...given.timeouts },
     services: given.services ?? [],
+    authState: { keys: (given.authStateKeys ?? []).map(key => key.toString('hex')) },
     signIn: given.signIn,
     cookies: given.cookies,
     activity: given.activity,

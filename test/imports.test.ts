@@ -14,6 +14,7 @@ const packages: Record<string, string[]> = {
   ldapts: ['plugins/ldap'],
   '@octokit/oauth-app': ['plugins/github'],
   'openid-client': ['plugins/oidc'],
+  jose: ['plugins/oidc'],
   otpauth: ['plugins/local'],
   uqr: ['plugins/local'],
 }

@@ -96,5 +96,8 @@ test('the defaults are what JupyterHub has, or what the table argues', async t =
   assert.deepEqual(activity, { interval: 60_000, resolution: 30_000, window: 1_800_000 })
   assert.deepEqual(limits, { namedServers: 5, starts: 100, servers: 0, binds: [], retry: [30_000, 60_000], redirects: 4 })
   assert.deepEqual([timeouts.slow, timeouts.slowStop, timeouts.routes, timeouts.services], [10_000, undefined, 60_000, 60_000])
-  assert.deepEqual([signIn, landing], [{ auto: false, refreshBeforeStart: false, refreshBeforeStop: false }, 'home'])
+  assert.deepEqual(
+    [signIn, landing],
+    [{ auto: false, refreshBeforeStart: false, refreshBeforeStop: false, sameNames: false }, 'home'],
+  )
 })

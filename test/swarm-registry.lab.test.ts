@@ -1,57 +1,21 @@
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
-import { randomBytes, randomInt } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type TestContext, test } from 'node:test'
+import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { installed } from './lab/debian.ts'
+import type { Handle, Spawner, Status } from 'swarmhub'
 import { docker } from './lab/docker.ts'
 import { noLab } from './lab/lab.ts'
-import type { Node } from './lab/swarm.ts'
+import { pushed, registryOn } from './lab/registry.ts'
 import { fakeContext } from './roles/spawn.ts'
 import { on, onSwarm } from './swarm-lab.ts'
 
-/** A registry on a node, for all nodes to reach. Gives `host:port`. */
-async function registryOn(t: TestContext, node: Node): Promise<string> {
-  await installed('docker-registry')
-  const folder = await mkdtemp(join(tmpdir(), 'swarmhub-registry-'))
-  const at = `${node.address}:${5000 + randomInt(1000)}`
-  const config = { version: 0.1, storage: { filesystem: { rootdirectory: folder } }, http: { addr: at } }
-  await writeFile(join(folder, 'config.yml'), JSON.stringify(config))
-  const server = spawn('nsenter', [`--net=/run/netns/${node.netns}`, 'docker-registry', 'serve', join(folder, 'config.yml')], {
-    stdio: 'ignore',
-  })
-  t.after(async () => {
-    server.kill('SIGKILL')
-    await rm(folder, { recursive: true, force: true, maxRetries: 5 })
-  })
-  for (let tries = 0; ; tries++) {
-    const answer = await fetch(`http://${at}/v2/`).catch(() => undefined)
-    if (answer?.ok) return at
-    assert.ok(tries < 100, 'no registry')
-    await sleep(100)
-  }
-}
-
 test('an image that only a registry has is pinned, pulled where it runs, and keeps its own command', { skip: noLab }, async t => {
-  const { spawner, start, until, manager, worker, images } = await onSwarm(t)
-  const registry = await registryOn(t, manager)
-  const image = `${registry}/own-${randomBytes(3).toString('hex')}:1`
-  // Ends with what it was told to say, so that its CMD is seen to be the one that runs.
-  const made = await docker(manager, 'create', images.base)
-  await docker(manager, 'commit', '--change', 'CMD ["sh", "-c", "echo the image’s own command; exec sleep 1000"]', made, image)
-  await docker(manager, 'rm', made)
-  await docker(manager, 'push', image)
-  await docker(manager, 'rmi', image)
-  t.after(async () => {
-    for (const node of [manager, worker]) {
-      const ids = await docker(node, 'images', '-q', image.replace(/:1$/, ''))
-      if (ids) await docker(node, 'rmi', '--force', ...new Set(ids.split('\n')))
-    }
-  })
-
+  const hub = await onSwarm(t)
+  const { spawner, start, until, manager, worker } = hub
+  const image = await pushed(t, [manager, worker], hub.images.base, await registryOn(t, manager))
   const { handle } = await start({ image, ...on(worker) })
   const format = '{{.Spec.TaskTemplate.ContainerSpec.Image}}'
   const service = String(handle.service)
@@ -66,6 +30,63 @@ test('an image that only a registry has is pinned, pulled where it runs, and kee
   const again = await start({ image, ...on(worker) })
   await until(again.handle, 'running')
 })
+
+test('a registry with a password: the image is pinned and pulled where it runs, and the password stands nowhere', {
+  skip: noLab,
+}, async t => {
+  const password = `canary-${randomBytes(8).toString('hex')}`
+  const { manager } = await onSwarm(t)
+  const registry = await registryOn(t, manager, password)
+  const hub = await onSwarm(t, { registries: { [registry]: { username: 'hub', password } } })
+  const image = await pushed(t, [hub.manager, hub.worker], hub.images.base, registry, password)
+  const { handle } = await hub.start({ image, ...on(hub.worker) })
+  await hub.until(handle, 'running')
+  const told = [
+    await docker(manager, 'service', 'inspect', String(handle.service)),
+    await docker(
+      manager,
+      'inspect',
+      '--type',
+      'task',
+      ...(await docker(manager, 'service', 'ps', '-q', String(handle.service))).split('\n'),
+    ),
+  ].join('\n')
+  assert.match(told, /@sha256:[0-9a-f]{64}/)
+  assert.ok(!told.includes(password) && !told.includes(Buffer.from(password).toString('base64').slice(0, 20)))
+})
+
+test('a registry that does not accept the password, or wants one, is the cause; an image that it does not have is another', {
+  skip: noLab,
+}, async t => {
+  const password = `right-${randomBytes(4).toString('hex')}`
+  const wrong = `canary-${randomBytes(8).toString('hex')}`
+  const plain = await onSwarm(t)
+  const registry = await registryOn(t, plain.manager, password)
+  const image = await pushed(t, [plain.manager, plain.worker], plain.images.base, registry, password)
+  const credentials = (password: string) => ({ registries: { [registry]: { username: 'hub', password } } })
+  for (const [options, named, code, says] of [
+    [credentials(wrong), image, 'registry-auth', /does not accept the name and password/],
+    [{}, image, 'registry-auth', /without a password/],
+    [credentials(password), `${registry}/nothing:1`, 'no-image', /has no image/],
+    [{}, '127.0.0.1:9/nothing:1', 'no-image', /cannot be asked/],
+  ] as const) {
+    const { start, spawner, worker } = await onSwarm(t, options)
+    const { handle } = await start({ image: named, ...on(worker) })
+    const { cause } = await ended(spawner, handle)
+    assert.equal(cause.code, code, JSON.stringify(cause))
+    assert.match(cause.message, says)
+    assert.ok(!JSON.stringify(cause).includes(wrong))
+    await spawner.stop(handle, fakeContext())
+  }
+})
+
+async function ended(spawner: Spawner, handle: Handle): Promise<Extract<Status, { state: 'gone' }>> {
+  for (;;) {
+    const status = await spawner.poll(handle, fakeContext())
+    if (status.state === 'gone') return status
+    await sleep(100)
+  }
+}
 
 test('an image that only another node has is started by the usual script that is in it', { skip: noLab }, async t => {
   const { spawner, start, until, worker, images } = await onSwarm(t)

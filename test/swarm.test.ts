@@ -3,10 +3,10 @@ import { execFileSync } from 'node:child_process'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { json } from 'node:stream/consumers'
 import { type TestContext, test } from 'node:test'
-import { type Handle, type ServerSpec, type Spawner, type Status, serverName, slug } from 'swarmhub'
+import { type Handle, type ServerSpec, type Spawner, type Status, serverName, serverPath, slug } from 'swarmhub'
 import { causeOfFailure, causeOfWaiting } from '../plugins/swarm/cause.ts'
 import { swarm } from '../plugins/swarm/index.ts'
-import { secretScript, serviceName, serviceSpec } from '../plugins/swarm/service.ts'
+import { secretName, secretScript, serviceName, serviceSpec } from '../plugins/swarm/service.ts'
 import { settings } from '../plugins/swarm/settings.ts'
 import { type Node, node, statusOf, type Task, task } from '../plugins/swarm/status.ts'
 import { fakeHub } from './roles/hub.ts'
@@ -293,9 +293,10 @@ async function onEngine(t: TestContext, answers: Record<string, Answer>, options
     reply.setHeader('content-type', 'application/json').end(JSON.stringify(answer))
   })
   const plugin = swarm({ docker, image: 'lab/image:1', ...options })
-  await plugin.setup(fakeHub(t, { id: 'hub1' }))
+  const hub = fakeHub(t, { id: 'hub1' })
+  await plugin.setup(hub)
   const spawner: Spawner = plugin.spawner
-  return { plugin, spawner, calls, bodies }
+  return { plugin, spawner, calls, bodies, hub }
 }
 
 const handle: Handle = { service: 's1', name: 'nb-a', generation: 'g1', network: null, port: 8888 }
@@ -532,6 +533,71 @@ test('a secret without a server is removed at the second sweep, one of a start u
   assert.deepEqual(removed(), ['DELETE /secrets/stray'])
 })
 
+test('what the hub has no record of is listed as an orphan, and removed only when it is asked for', async t => {
+  const spec = fakeSpec('hub1')
+  const labels = (generation: string) => ({ ...spec.labels, 'org.swarmhub.generation': generation })
+  const service = (id: string) => ({
+    ...serviceOf(spec, labels(id)),
+    ID: id,
+    Spec: { ...serviceOf(spec, labels(id)).Spec, Name: `nb-${id}` },
+  })
+  const { plugin, calls, hub } = await onEngine(t, {
+    'GET /services': [service('known'), service('stray')],
+    'GET /tasks': [],
+    'GET /nodes': [],
+    'GET /secrets': [],
+    'DELETE /services/stray': {},
+  })
+  const view = { user: spec.user, name: '', state: 'running', profile: '', started: null, lastActivity: null } as const
+  hub.servers = () => [{ ...view, generation: 'known' }]
+  const removed = () => calls.filter(call => call.startsWith('DELETE'))
+  const told = await plugin.commands.orphans.run([], fakeContext())
+  assert.match(String(told), /^orphan {3}nb-stray {2}of .*generation stray\)\n1 server is in the hub’s records and stays/)
+  assert.deepEqual(removed(), [])
+  await assert.rejects(async () => plugin.commands.orphans.run(['--all'], fakeContext()), { code: 'invalid' })
+  assert.match(String(await plugin.commands.orphans.run(['--remove'], fakeContext())), /^removed {2}nb-stray/)
+  assert.deepEqual(removed(), ['DELETE /services/stray'])
+  hub.servers = () => [
+    { ...view, generation: 'known' },
+    { ...view, generation: 'stray' },
+  ]
+  assert.match(String(await plugin.commands.orphans.run(['--remove'], fakeContext())), /^Nothing to remove\. 2 servers/)
+  assert.deepEqual(removed(), ['DELETE /services/stray'])
+})
+
+for (const count of [10, 100]) {
+  test(`watching ${count} servers takes three calls for each look, and one stream of events`, async t => {
+    const spec = fakeSpec('hub1')
+    const ids = Array.from({ length: count }, (_, i) => `s${i}`)
+    const services = ids.map(id => ({ ...serviceOf(spec, { 'org.swarmhub.generation': id }), ID: id }))
+    const tasks = ids.map(id => ({ ...taskOf('running'), ID: `t${id}`, ServiceID: id }))
+    let events: ServerResponse | undefined
+    const { spawner, calls } = await onEngine(
+      t,
+      {
+        'GET /services': services,
+        'GET /tasks': (_: IncomingMessage, reply: ServerResponse) => reply.end(JSON.stringify(tasks)),
+        'GET /nodes': [nodeOf('n1')],
+        'GET /events': (_: IncomingMessage, reply: ServerResponse) => {
+          events = reply.writeHead(200)
+          reply.flushHeaders()
+        },
+      },
+      { refresh: '20ms' },
+    )
+    const changed: unknown[] = []
+    calls.length = 0
+    const close = await spawner.watch!(handle => changed.push(handle.service), fakeContext())
+    while (calls.filter(call => call === 'GET /tasks').length < 10 || !events) await new Promise(setImmediate)
+    await close()
+    const looks = calls.filter(call => call === 'GET /tasks').length
+    const other = calls.filter(call => !['GET /services', 'GET /tasks', 'GET /nodes'].includes(call))
+    assert.ok(calls.length - other.length <= 3 * looks, 'three calls a look')
+    assert.deepEqual(other, ['GET /events'])
+    assert.deepEqual(changed, [])
+  })
+}
+
 test('whether a Swarm answers is found out in two seconds, whatever there is', async t => {
   assert.equal(await swarm.answers({ docker: '/no/such.sock' }), false)
   const answers = async (answer: Answer) => {
@@ -559,4 +625,38 @@ test('an engine that is no manager says what to do', async t => {
   await assert.rejects(async () => plugin.health(AbortSignal.timeout(5000)), {
     message: /m1 is in no Swarm\. Run `docker swarm init`/,
   })
+})
+
+test('100,000 pairs of random names: no two have a service, a volume, a secret or a route in common', () => {
+  const letters = ['a', 'b', 'A', '-', '--', '_', '.', '@', '+', ' ', '/', 'é', '用', '%2d', '0', 'nb-', 'x'.repeat(70)]
+  let seed = 20_260_131
+  // Bounded, and the same each time. Source: Lehmer, 48271 mod 2^31 - 1.
+  const next = (below: number) => (seed = (seed * 48_271) % 2_147_483_647) % below
+  const word = (most: number) => Array.from({ length: next(most + 1) }, () => letters[next(letters.length)]).join('')
+  const pairs = new Map<string, readonly [string, string]>()
+  while (pairs.size < 100_000) {
+    const pair = [`${letters[next(letters.length)]}${word(4)}`, word(4)] as const
+    pairs.set(JSON.stringify(pair), pair)
+  }
+  const all = [...pairs.values()]
+  const users = [...new Set(all.map(([user]) => user))]
+  const different = (names: string[]) => assert.equal(new Set(names).size, names.length)
+  const services = all.map(([user, server]) => serviceName('nb-', { name: serverName(slug(user), server) }))
+  different(services)
+  for (const name of services) assert.match(name, /^[a-z][a-z0-9-]{0,62}$/)
+  different(users.map(user => `swarmhub-${slug(user)}`))
+  // A secret is named by the generation alone: 64 random bits, whole in the name.
+  different(all.map((_, i) => secretName('nb-', i.toString(16).padStart(16, '0'))))
+  different(all.map(([user, server]) => serverPath('/', user, server)))
+})
+
+test('while a node pulls an image its size is told, where the hub’s engine knows it', async t => {
+  const { spawner } = await onEngine(t, {
+    'GET /tasks': [taskOf('preparing')],
+    'GET /nodes': [nodeOf('n1')],
+    '/images/lab/image:1/json': { Size: 3 * 2 ** 30 },
+  })
+  const status = await spawner.poll(handle, fakeContext())
+  assert.ok(status.state === 'starting')
+  assert.deepEqual([status.step, status.message], ['pulling', 'Getting the image ready on n1 (3 GiB unpacked)'])
 })

@@ -45,7 +45,7 @@ const userFields = z.strictObject({
   pending: pending.nullable().optional(),
   created: moment.nullable().optional(),
   last_activity: moment.nullable().optional(),
-  auth_state: z.null().optional(),
+  auth_state: z.json().optional().describe('Of one user alone, what their sign-in keeps; with `admin:auth_state`.'),
   servers: z.record(z.string(), server).optional(),
 })
 export const user = userFields.meta({ id: 'User' })

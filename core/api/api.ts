@@ -14,6 +14,7 @@ import { identify } from './credentials.ts'
 import type { ApiContext, Endpoint, RequestEnv } from './endpoint.ts'
 import { addGroup, addGroups, addMembers, listGroups, readGroup, removeGroup, removeMembers, setProperties } from './groups.ts'
 import { readHealth, readInfo, readMetrics, readVersion } from './hub.ts'
+import { readLog } from './logs.ts'
 import { exchangeCode } from './oauth.ts'
 import { openApi, type Routes } from './openapi.ts'
 import { followStart } from './progress.ts'
@@ -68,10 +69,12 @@ export const routes: Routes = {
 
   '/users/:user/server': oneServer,
   '/users/:user/server/progress': { GET: followStart },
+  '/users/:user/server/logs': { GET: readLog },
   // Without a name it is the default server.
   '/users/:user/servers/': { ...oneServer, PUT: addServer },
   '/users/:user/servers/:server': { ...oneServer, PUT: addServer, PATCH: changeServer },
   '/users/:user/servers/:server/progress': { GET: followStart },
+  '/users/:user/servers/:server/logs': { GET: readLog },
 
   '/groups': { GET: listGroups, POST: addGroups },
   '/groups/:group': { GET: readGroup, POST: addGroup, DELETE: removeGroup },

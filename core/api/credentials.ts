@@ -21,6 +21,7 @@ export async function identify(core: Core, c: ApiContext): Promise<void> {
   }
   const { owner: found, token, session } = tokenOf(core, c) ?? sessionOf(core, c)
   const authenticator = session ? session.authenticator : token?.kind !== 'server' && found.identity?.authenticator
+  if (session && (await core.logins.contradicts(c, found, session.authenticator))) throw unknownCaller()
   if (authenticator && !(await core.logins.refresh(found, authenticator))) throw unknownCaller()
   // The authenticator may just have changed what they are.
   const owner = core.users.byId(found.id)

@@ -46,6 +46,13 @@ const progress: Described = {
   summary: 'Follow a start, as server-sent events',
   answers: { 200: 'Events with `progress` and `message`; the last one has `ready` or `failed`.' },
 }
+const log: Described = {
+  summary: 'The last lines of a server’s log, and with `follow` those that come until it is gone. Not part of JupyterHub’s API',
+  answers: {
+    200: 'Plain text. Of a server that failed the last lines before; nothing of one that is stopped.',
+    429: 'Too many follow it.',
+  },
+}
 const shares = (which: string): Record<'GET' | 'POST' | 'PATCH' | 'DELETE', Described> => ({
   GET: { summary: `With whom ${which} is shared`, query: z.object(paging), answers: { 200: pageOfShares } },
   POST: {
@@ -161,6 +168,7 @@ export const descriptions: Readonly<Record<string, Described>> = {
   'POST /users/:user/server': the.POST,
   'DELETE /users/:user/server': the.DELETE,
   'GET /users/:user/server/progress': progress,
+  'GET /users/:user/server/logs': log,
   'GET /users/:user/servers/': the.GET,
   'POST /users/:user/servers/': the.POST,
   'DELETE /users/:user/servers/': the.DELETE,
@@ -177,6 +185,7 @@ export const descriptions: Readonly<Record<string, Described>> = {
     answers: { 200: shaped('The server.', answers.server), 409: 'The name is taken.' },
   },
   'GET /users/:user/servers/:server/progress': progress,
+  'GET /users/:user/servers/:server/logs': log,
 
   'GET /groups': {
     summary: 'List groups',

@@ -1,7 +1,7 @@
 import type { z } from 'zod'
 import type { Core } from '../core.ts'
 import { escapeSegment } from '../names.ts'
-import type { Caller } from '../plugin.ts'
+import type { Caller, Json } from '../plugin.ts'
 import type { Server } from '../servers/server.ts'
 import type { Service } from '../services/services.ts'
 import type { GroupRecord, TokenRecord, UserRecord } from '../store/records.ts'
@@ -43,6 +43,17 @@ export function userModel(
   const shown = serversModel(core, caller, user, servers, stopped)
   if (shown) model.servers = shown
   return Object.keys(model).length === empty ? undefined : model
+}
+
+/** The answer about one user alone also says what their sign-in keeps; a list never does. */
+export function withAuthState<M extends object>(
+  core: Core,
+  caller: Caller,
+  user: UserRecord,
+  model: M,
+): M & { auth_state?: Json } {
+  if (!caller.allows('admin:auth_state', { user: user.name })) return model
+  return { ...model, auth_state: core.authStates.open(user) ?? null }
 }
 
 /** What this caller may see of a group; undefined when that is nothing. */

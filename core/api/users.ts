@@ -6,7 +6,7 @@ import type { Caller } from '../plugin.ts'
 import { demand, demandAdmin, demandMembership, demandNoAdminGroup, missing } from '../rights.ts'
 import type { UserRecord } from '../store/records.ts'
 import { type ApiContext, type Endpoint, nameField, withBody } from './endpoint.ts'
-import { isActive, serviceModel, userModel } from './models.ts'
+import { isActive, serviceModel, userModel, withAuthState } from './models.ts'
 import { paged } from './paging.ts'
 
 /** Who asks, with the scopes that the request has. */
@@ -79,7 +79,7 @@ export const readUser: Endpoint = {
     const user = core.users.get(c.req.param('user') ?? '')
     const model = user && userModel(core, c.get('caller'), user, isTrue(c.req.query('include_stopped_servers')))
     if (!model) throw missing()
-    return c.json(model)
+    return c.json(withAuthState(core, c.get('caller'), user, model))
   },
 }
 
@@ -101,9 +101,9 @@ export const changeUser = withBody(
     groups: z.array(nameField).max(1000).optional(),
     /** As they are: the config alone says who has which. */
     roles: z.array(nameField).max(1000).optional(),
-    auth_state: z.null().optional(),
+    auth_state: z.json().optional(),
   }),
-  async (core, c, { name, admin, groups, roles }) => {
+  async (core, c, { name, admin, groups, roles, auth_state: state }) => {
     const caller = c.get('caller')
     const user = namedUser(core, c)
     if (user.admin || admin) demandAdmin(caller)
@@ -111,6 +111,9 @@ export const changeUser = withBody(
       throw new HubError('invalid', 'Roles are given in hub.config.ts, to users and to groups. Nothing was changed.')
     }
     if (groups) demandGroups(core, caller, user, groups)
+    const sealed = state == null ? null : core.authStates.seal(user.id, state)
+    if (state != null && sealed === null)
+      throw new HubError('invalid', 'Without a key in authState.keys no auth_state is kept. Nothing was changed.')
     if (name !== undefined && name !== user.name) {
       // Nobody could sign in by another spelling.
       if (name !== normalizeUsername(name))
@@ -123,13 +126,15 @@ export const changeUser = withBody(
       })
     }
     const changed = await core.users.update(user.id, draft => {
+      if (sealed !== null) draft.authState = sealed
+      if (state === null) delete draft.authState
       if (admin === undefined) return
       draft.admin = admin
       // From now on this is what an administrator has said.
       delete draft.adminBy
     })
     if (groups) await core.users.groups.set(user.id, groups)
-    return c.json({ ...userModel(core, caller, changed), auth_state: null })
+    return c.json(withAuthState(core, caller, changed, { ...userModel(core, caller, changed), auth_state: null }))
   },
 )
 

@@ -1,7 +1,9 @@
 import { statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { z } from 'zod'
+import { subnet } from '../addresses.ts'
 import { accessRules, checkAccess } from '../identity/access.ts'
+import { checkPrefixes, isPrefix } from '../identity/prefix.ts'
 import { checkRoles } from '../identity/roles.ts'
 import { checkSpelling } from '../identity/spelling.ts'
 import { isServerName } from '../names.ts'
@@ -111,18 +113,26 @@ const hooks = {
   'failed:stop': does().optional(),
 } satisfies Record<keyof Hooks, z.ZodType>
 
+const anyAuthenticator = {
+  label: z.string(),
+  prefix: z.string().refine(isPrefix, 'expected a prefix such as "gh-"').optional(),
+  leave: does().optional(),
+  refresh: does().optional(),
+}
+
 const pluginShape = z.strictObject({
   name: z.string().regex(/^[a-z][a-z0-9-]*$/, 'expected a name of a-z, 0-9 and "-" that starts with a letter'),
   version: z.string().optional(),
   authenticator: z
     .discriminatedUnion('kind', [
-      z.looseObject({ kind: z.literal('password'), label: z.string(), check: does(), refresh: does().optional() }),
+      z.looseObject({ kind: z.literal('password'), ...anyAuthenticator, check: does() }),
+      z.looseObject({ kind: z.literal('redirect'), ...anyAuthenticator, begin: does(), finish: does() }),
       z.looseObject({
-        kind: z.literal('redirect'),
-        label: z.string(),
-        begin: does(),
-        finish: does(),
-        refresh: does().optional(),
+        kind: z.literal('request'),
+        ...anyAuthenticator,
+        headers: z.array(z.string().min(1)).min(1),
+        from: z.array(subnet()).min(1),
+        identify: does(),
       }),
     ])
     .optional(),
@@ -134,6 +144,7 @@ const pluginShape = z.strictObject({
   web: app().optional(),
   links: z.array(z.strictObject({ label: z.string().min(1), page: z.string() })).optional(),
   welcome: app().optional(),
+  remote: app().optional(),
   api: app().optional(),
   jobs: z
     .record(
@@ -155,6 +166,7 @@ function contradictions(settings: Settings, folder: string): ConfigIssue[] {
   return [
     ...urlIssues(settings),
     ...checkAccess(settings.access),
+    ...authenticatorIssues(settings),
     ...checkRoles(settings),
     ...checkSpelling(settings),
     ...cookieIssues(settings),
@@ -164,6 +176,19 @@ function contradictions(settings: Settings, folder: string): ConfigIssue[] {
     ...checkServices(settings.services),
     ...logoIssues(settings, folder),
   ]
+}
+
+const unguardable =
+  "needs a proxy that is the hub's own front, such as httpProxy(): of no other is it known whom a request comes from"
+
+function authenticatorIssues(settings: Settings): ConfigIssue[] {
+  const { authenticators, proxy } = settings
+  const unguarded = authenticators.flatMap(({ name, authenticator }, index) =>
+    authenticator.kind === 'request' && !proxy.proxy.serve
+      ? [{ path: ['authenticators', index], message: `"${name}" ${unguardable}` }]
+      : [],
+  )
+  return [...checkPrefixes(settings), ...unguarded]
 }
 
 function urlIssues({ url, base }: Settings): ConfigIssue[] {

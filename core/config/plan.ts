@@ -32,15 +32,15 @@ function section(title: string, lines: readonly string[]): string[] {
 }
 
 function details(plugin: Plugin, settings: Settings, base: string): string[] {
-  const { authenticator, hooks = {}, web, welcome, api, jobs = {}, commands = {} } = plugin
+  const { authenticator, hooks = {}, web, welcome, remote, api, jobs = {}, commands = {} } = plugin
   const lists: Record<string, string[]> = {
     role: rolesOf(plugin, settings).map(({ role, used }) => {
       const kind = role === 'authenticator' ? ` by ${authenticator?.kind}: ${authenticator?.label}` : ''
       return `${role}${kind}${used ? '' : ', not used'}`
     }),
     hooks: Object.keys(hooks).length === 0 ? [] : [Object.keys(hooks).join(', ')],
-    pages: [...routes(welcome, `${base}hub/x/${plugin.name}`), ...routes(web, `${base}hub/x/${plugin.name}`)],
-    endpoints: routes(api, `${base}hub/api/x/${plugin.name}`),
+    pages: [welcome, web].flatMap(app => routes(app, `${base}hub/x/${plugin.name}`)),
+    endpoints: [...routes(remote, `${base}hub/x/${plugin.name}`), ...routes(api, `${base}hub/api/x/${plugin.name}`)],
     jobs: Object.entries(jobs).map(([name, { every }]) => `${name}, every ${spoken(every)}`),
     verbs: Object.entries(commands).map(([verb, { summary }]) => `swarmhub ${plugin.name} ${verb}  ${summary}`),
   }

@@ -28,6 +28,13 @@ const customScope = z
     'expected "custom:" and at least 3 characters of a-z, 0-9, "_", "-", "*" and ":"',
   )
 
+const cryptKey = z.string().transform((text, ctx): Buffer => {
+  if (/^[0-9a-f]{64}$/i.test(text)) return Buffer.from(text, 'hex')
+  if (/^[A-Za-z0-9+/_-]{43}=?$/.test(text)) return Buffer.from(text, 'base64')
+  ctx.addIssue('expected 32 random bytes in hex or base64, as `openssl rand -hex 32` prints them')
+  return z.NEVER
+})
+
 const isFunction = (value: unknown) => typeof value === 'function'
 
 /** A link to `user-redirect/PATH`, followed by somebody. */
@@ -90,6 +97,11 @@ export const config = z.strictObject({
       refreshBeforeStart: z.boolean().default(false),
       /** And before each stop that somebody asks for. It goes on whatever the answer is. */
       refreshBeforeStop: z.boolean().default(false),
+      /**
+       * Authenticators that no prefix keeps apart may tell the same name. The account is whoever's comes first, the others are
+       * refused, and what the config says of the name holds for the first.
+       */
+      sameNames: z.boolean().default(false),
     })
     .prefault({}),
   /** Groups that are made at start, by name, with users who are put into them. Nobody is taken out. */
@@ -220,6 +232,13 @@ export const config = z.strictObject({
       refresh: duration().prefault('5m'),
       /** How long the hub finishes what is under way when it is told to end. */
       grace: duration().prefault('20s'),
+    })
+    .prefault({}),
+  /** What sign-ins keep about users, such as a provider's tokens. No key: it is not kept. */
+  authState: z
+    .strictObject({
+      /** The first one writes, all of them read. */
+      keys: z.array(cryptKey).default([]),
     })
     .prefault({}),
   tokens: z

@@ -6,6 +6,7 @@ import { createServices, type Services } from '../services/services.ts'
 import type { UserRecord } from '../store/records.ts'
 import type { Store } from '../store/store.ts'
 import { type Access, accessRules, createAccess } from './access.ts'
+import { type AuthStates, createAuthStates } from './auth-state.ts'
 import { createLogins, decideAdmin, type Logins } from './logins.ts'
 import { createRoles, type Roles } from './roles.ts'
 import { createSessions, type Sessions } from './sessions.ts'
@@ -21,6 +22,7 @@ export interface Parts {
   shares: Shares
   tokens: Tokens
   sessions: Sessions
+  authStates: AuthStates
   xsrf: Xsrf
   logins: Logins
   services: Services
@@ -82,6 +84,7 @@ export function createIdentity({
     hostPrefix,
     admits: (owner, { authenticator }) => authenticators.has(authenticator) && admits(owner),
   })
+  const authStates = createAuthStates({ keys: settings.authState.keys, log })
   const xsrf = createXsrf({ secret, sessions, base, url, hostPrefix })
   const logins = createLogins({
     settings,
@@ -89,6 +92,7 @@ export function createIdentity({
     spelling,
     users,
     sessions,
+    authStates,
     access,
     base,
     url,
@@ -104,15 +108,21 @@ export function createIdentity({
     shares,
     tokens,
     sessions,
+    authStates,
     xsrf,
     logins,
     services,
     async settle() {
       await roles.bind(log, audit)
-      for (const { id, name, adminBy, tokens: held } of users.all()) {
+      for (const user of users.all()) {
+        const { id, name, adminBy, tokens: held } = user
         const by = access.makesAdmin(name, users.groups.of(id)) ? 'access' : undefined
         // What an authenticator gave, it is asked about at the next sign-in.
         if (by || adminBy === 'access') await users.update(id, draft => decideAdmin(draft, by))
+        // So that the old key can go from the config, once the hub has started with the new one.
+        const state = user.authState !== undefined && authStates.isOld(user.authState) ? authStates.open(user) : undefined
+        const sealed = state === undefined ? null : authStates.seal(id, state)
+        if (sealed !== null) await users.update(id, draft => void (draft.authState = sealed))
         // A service that is no more must not go on in its users' names.
         const isLost = ({ client }: { client: string | null }) =>
           client?.startsWith('service-') === true && !services.byClient(client)

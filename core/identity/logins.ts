@@ -3,20 +3,33 @@ import type { Audit } from '../audit.ts'
 import type { Settings } from '../config/schema.ts'
 import { HubError, isHubError } from '../errors.ts'
 import { normalizeUsername } from '../names.ts'
-import type { Authenticator, Awaitable, Challenge, Context, Identity, Log, Login, Plugin } from '../plugin.ts'
+import type {
+  Authenticator,
+  Awaitable,
+  Challenge,
+  Context,
+  Identity,
+  Log,
+  Login,
+  Plugin,
+  RequestAuthenticator,
+} from '../plugin.ts'
 import type { UserRecord } from '../store/records.ts'
 import type { Access } from './access.ts'
+import type { AuthStates } from './auth-state.ts'
 import { isGroupName } from './groups.ts'
 import { createKnownBrowsers } from './known-browsers.ts'
 import { createLoginStates } from './login-states.ts'
 import { createLoginThrottle, type From, forCodes, type LoginThrottle } from './login-throttle.ts'
 import { networkOf } from './network.ts'
+import { ownerOf } from './prefix.ts'
 import type { Sessions } from './sessions.ts'
 import { createSpelling, type Spelling } from './spelling.ts'
 import type { Users } from './users.ts'
 
 export type LoginResult =
-  | { ok: true; user: UserRecord }
+  /** `session`: how the provider calls this sign-in. */
+  | { ok: true; user: UserRecord; session?: string }
   /** What the form says. `wait`: seconds until the next try is looked at. */
   | { ok: false; reason: 'wrong' | 'denied' | 'unavailable' | 'wait'; message: string; wait?: number }
 
@@ -55,11 +68,17 @@ export interface Logins {
    * for any other, before the provider is asked.
    */
   finish(c: Request, method: string, callback: URL, address: string): Promise<LoginResult & { next: string }>
+  /** Signs in whom the request itself names, by a method of that kind. Throws `missing` for a method that there is not. */
+  identify(c: Request, method: string, address: string): Promise<LoginResult>
+  /** Does this request, in a session of this user's, name somebody else? A request that names nobody does not. */
+  contradicts(c: Request, user: UserRecord, authenticator: string): Promise<boolean>
   /**
    * Ask the authenticator again when the last answer is older than `timeouts.refresh`. Resolves false when the user is none
    * any more; their sessions are then closed. An authenticator that cannot be asked changes nothing.
    */
   refresh(user: UserRecord, authenticator: string): Promise<boolean>
+  /** Where the browser of somebody who is signed out goes, to be signed out of the provider, too; undefined: nowhere. Never rejects. */
+  leave(user: UserRecord, authenticator: string, back: URL): Promise<URL | undefined>
   /** As `refresh`, whenever the last answer was: of the authenticator that knows this user. True for who has none. */
   recheck(user: UserRecord): Promise<boolean>
 }
@@ -71,6 +90,7 @@ export interface LoginsParts {
   spelling?: Spelling
   users: Users
   sessions: Sessions
+  authStates: AuthStates
   access: Access
   /** As in Core. */
   base: string
@@ -109,6 +129,7 @@ export function createLogins({
   spelling = createSpelling({}),
   users,
   sessions,
+  authStates,
   access,
   base,
   url,
@@ -136,13 +157,19 @@ export function createLogins({
     return found as Extract<Authenticator, { kind: K }>
   }
 
+  const prefixOf = (name: string) => settings.authenticators.find(plugin => plugin.name === name)?.authenticator.prefix ?? ''
+
+  /** Whom this authenticator means: who is bound to the id, else who has the name. */
+  const accountOf = (authenticator: string, { id, name }: Identity) =>
+    (id !== undefined && users.byIdentity(authenticator, id)) || users.get(name)
+
   /** From what the authenticator said to a user who may come in. */
   async function enter(authenticator: string, address: string, answer: () => Promise<Identity | null>): Promise<LoginResult> {
     const about = { authenticator, address }
     try {
       const identity = await answer()
       if (!identity) return wrong
-      const subject: Login = { identity: { ...renamed(identity) }, authenticator, address }
+      const subject: Login = { identity: { ...renamed(identity, prefixOf(authenticator)) }, authenticator, address }
       let user: UserRecord | undefined
       await stage(subject, async () => {
         const { id, name } = checked(subject.identity)
@@ -151,7 +178,7 @@ export function createLogins({
       if (!user) throw new Error('the stage login did not come to its end')
       answered.set(user.id, performance.now())
       log.info('signed in', { user: user.name, ...about })
-      return { ok: true, user }
+      return { ok: true, user, ...(subject.identity.session !== undefined && { session: subject.identity.session }) }
     } catch (error) {
       if (!isHubError(error) || error.status >= 500) {
         log.error('a sign-in could not be decided', { ...about, error })
@@ -179,17 +206,19 @@ export function createLogins({
     })
   }
 
-  /** As it must be, under the name that the config gives it. */
-  const renamed = (identity: Identity): Identity => {
+  /** As it must be, under the name that the config gives it, behind the authenticator's prefix. */
+  const renamed = (identity: Identity, prefix: string): Identity => {
     const { name, ...rest } = checked(identity)
-    return checked({ ...rest, name: spelling.mapped(name) })
+    return checked({ ...rest, name: spelling.mapped(name) }, prefix)
   }
 
   /** The access rules, then the user as they are now. */
   async function admit({ identity, authenticator }: Login): Promise<UserRecord> {
     const { id, name } = checked(identity)
     if (!spelling.fits(name)) throw new HubError('denied', 'Your name there cannot be the name of a user here. Ask the admin.')
-    const account = (id !== undefined && users.byIdentity(authenticator, id)) || users.get(name)
+    const account = accountOf(authenticator, { name, ...(id !== undefined && { id }) })
+    if (!account?.identity && !ownerOf(name, settings).some(owner => owner.name === authenticator))
+      throw new HubError('denied', 'Names that begin like yours belong to those who sign in another way here. Ask the admin.')
     if (account && !isOf(account, authenticator, id))
       throw new HubError('denied', 'This user name belongs to somebody else here.')
     // By the name that the account has here: who is renamed at the provider does not take over another's rights.
@@ -209,11 +238,14 @@ export function createLogins({
   }
 
   async function bringUpToDate(user: UserRecord, authenticator: string, identity: Identity, groups: readonly string[]) {
+    const sealed = identity.authState == null ? null : authStates.seal(user.id, identity.authState)
     if (identity.groups) await users.groups.tell(user.id, told(identity.groups), authenticator)
     const by = access.makesAdmin(user.name, groups) ? 'access' : identity.admin ? 'authenticator' : undefined
     return users.update(user.id, draft => {
       draft.identity = { authenticator, id: identity.id ?? draft.identity?.id ?? null }
       if (identity.attributes) draft.attributes = identity.attributes
+      if (sealed !== null) draft.authState = sealed
+      else if (identity.authState !== undefined) delete draft.authState
       decideAdmin(draft, by, identity.admin === false)
     })
   }
@@ -224,7 +256,7 @@ export function createLogins({
     let identity: Identity | null
     try {
       const answer = await ask(authenticator, 'authenticator.refresh', ctx => found.refresh!(users.view(user), ctx))
-      identity = answer && renamed(answer)
+      identity = answer && renamed(answer, prefixOf(authenticator))
     } catch (error) {
       log.warn('whether a user is still one could not be found out', { user: user.name, authenticator, error })
       // Not with each click while a provider is down.
@@ -390,6 +422,29 @@ export function createLogins({
       return { ok: false, reason: 'denied', message: 'The sign-in was refused there, or given up.', next }
     },
 
+    async identify(c, name, address) {
+      const authenticator = method(name, 'request')
+      let claimed: string | undefined
+      const result = await enter(name, address, async () => {
+        const identity = await ask(name, 'authenticator.identify', ctx => authenticator.identify(shown(c, authenticator), ctx))
+        if (typeof identity?.name === 'string') claimed = identity.name
+        return identity
+      })
+      note(result, claimed, name, address)
+      if (result !== wrong) return result
+      const message = 'Nothing in front of this hub says who you are. Open it by the address that your organisation gave you.'
+      return { ok: false, reason: 'denied', message }
+    },
+
+    async contradicts(c, user, name) {
+      const found = settings.authenticators.find(plugin => plugin.name === name)?.authenticator
+      if (found?.kind !== 'request') return false
+      const headers = shown(c, found)
+      if (headers.size === 0) return false
+      const said = await ask(name, 'authenticator.identify', ctx => found.identify(headers, ctx))
+      return said !== null && accountOf(name, renamed(said, prefixOf(name)))?.id !== user.id
+    },
+
     async refresh(user, authenticator) {
       const found = settings.authenticators.find(({ name }) => name === authenticator)?.authenticator
       if (!found) {
@@ -405,6 +460,17 @@ export function createLogins({
       const found = settings.authenticators.find(({ name }) => name === authenticator)?.authenticator
       if (authenticator === undefined) return true
       return found !== undefined && (!found.refresh || askOnce(user, authenticator))
+    },
+
+    async leave(user, authenticator, back) {
+      const found = settings.authenticators.find(({ name }) => name === authenticator)?.authenticator
+      if (!found?.leave) return undefined
+      try {
+        return (await ask(authenticator, 'authenticator.leave', ctx => found.leave!(users.view(user), back, ctx))) ?? undefined
+      } catch (error) {
+        log.warn('where somebody signs out at the provider could not be found out', { user: user.name, authenticator, error })
+        return undefined
+      }
     },
   }
 }
@@ -431,19 +497,29 @@ function isOf({ identity }: UserRecord, authenticator: string, id: string | unde
   return identity.authenticator === authenticator && (identity.id === null || identity.id === id)
 }
 
+/** Of the headers that the authenticator looks at, those that came. See front-door.ts for whom they come from. */
+function shown(c: Request, { headers }: RequestAuthenticator): ReadonlyMap<string, string> {
+  const names = headers.map(name => name.toLowerCase())
+  return new Map(names.flatMap((name): [string, string][] => (c.req.header(name) ? [[name, c.req.header(name)!]] : [])))
+}
+
 /** An identity as it must be, whoever wrote the plugin, with the name in its one spelling. Nothing else is taken over. */
-function checked({ name, id, groups, admin, attributes }: Identity): Identity {
-  const spelled = typeof name === 'string' ? normalizeUsername(name) : undefined
+function checked({ name, id, groups, admin, attributes, authState, session }: Identity, prefix = ''): Identity {
+  const own = typeof name === 'string' ? normalizeUsername(name) : undefined
+  const spelled = own === undefined ? undefined : normalizeUsername(prefix + own)
   if (spelled === undefined) throw new HubError('denied', 'Your name there cannot be the name of a user here. Ask the admin.')
   if (id !== undefined && (typeof id !== 'string' || id === '')) throw new TypeError('the id of an identity is not a text')
   if (groups !== undefined && !(Array.isArray(groups) && groups.every(group => typeof group === 'string')))
     throw new TypeError('the groups of an identity are not a list of texts')
+  if (session !== undefined && typeof session !== 'string') throw new TypeError('the session of an identity is not a text')
   return {
     name: spelled,
     ...(id !== undefined && { id }),
     ...(groups && { groups }),
     ...(admin !== undefined && { admin: admin === true }),
     ...(attributes && { attributes }),
+    ...(authState !== undefined && { authState }),
+    ...(session !== undefined && { session }),
   }
 }
 

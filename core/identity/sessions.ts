@@ -13,8 +13,11 @@ import { xsrfToken } from './xsrf.ts'
 export interface Sessions {
   /** Who is signed in with this request's cookie? undefined for nobody, and for whom the access rules do not admit any more. */
   find(c: Context): { owner: UserRecord; record: SessionRecord } | undefined
-  /** Sign in: a new session id and a new login cookie, whatever the browser brought, and the `_xsrf` cookie that goes with them. */
-  open(c: Context, userId: string, authenticator: string): Promise<void>
+  /**
+   * Sign in: a new session id and a new login cookie, whatever the browser brought, and the `_xsrf` cookie that goes with them.
+   * `provider`: how the authenticator's provider calls this sign-in.
+   */
+  open(c: Context, userId: string, authenticator: string, provider?: string): Promise<void>
   /** Sign out: ends the session, revokes the tokens issued in it, clears the cookies. Without a session it only clears cookies. */
   close(c: Context): Promise<UserRecord | undefined>
   /** The browsers that a user is signed in with, the one that came last first. */
@@ -75,7 +78,7 @@ export function createSessions({
 
   return {
     find,
-    async open(c, userId, authenticator) {
+    async open(c, userId, authenticator, provider) {
       const [value, sessionId, now] = [newSecret(), newSessionId(), Date.now()]
       const record: SessionRecord = {
         hash: fingerprint(value),
@@ -84,6 +87,7 @@ export function createSessions({
         created: new Date(now).toISOString(),
         expires: new Date(now + lifetime).toISOString(),
         browser: browserName(c.req.header('user-agent')),
+        ...(provider !== undefined && { provider }),
       }
       const before = find(c)
       if (before) await end(before.owner.id, ({ hash }) => hash === before.record.hash)

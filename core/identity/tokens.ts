@@ -24,6 +24,8 @@ export interface Tokens {
   ): Promise<{ secret: string; record: TokenRecord }>
   /** Who carries this secret? undefined for unknown, expired and revoked ones, and for users whom the config keeps out. Notes its use. */
   find(secret: string): { owner: UserRecord; record: TokenRecord } | undefined
+  /** Is this text a token of somebody? It is not used by this: for masking it. */
+  isToken(text: string): boolean
   /** By the number in its id `a<number>`. */
   get(userId: string, number: number): TokenRecord | undefined
   /** Revoke all of this user's tokens that match. Durable when it resolves; resolves with how many there were. */
@@ -134,6 +136,7 @@ export function createTokens({
       users.used(found.owner.id, { token: found.record.id }, new Date(), audit.address())
       return found
     },
+    isToken: text => store.byToken.has(fingerprint(text)),
     get: (userId, number) => store.byId.get(userId)?.tokens.find(token => token.id === number && isAlive(token)),
     async revoke(userId, matches) {
       const user = nameOf(userId)

@@ -26,6 +26,7 @@ import type {
 import { emptyServer, type ServerRecord, type UserRecord } from '../store/records.ts'
 import { answers } from './answers.ts'
 import { causeOf, failure, isOwnExit } from './cause.ts'
+import { presentable } from './logs.ts'
 import type { Routes } from './routes.ts'
 import type { Server, StartEvent, StartRequest } from './server.ts'
 import { checkSpec, draftOf } from './spec.ts'
@@ -38,6 +39,8 @@ const tryEvery = 100
 const tryEveryOnceHeard = 25
 /** Milliseconds after its first call to the hub until that alone is taken as an answer: the hub may have no way to its port. */
 const heardIsEnough = 2000
+/** Lines of its log that a failure keeps. */
+const lastOf = 50
 
 /** What a server's life needs of the hub. */
 export interface LifeParts {
@@ -119,12 +122,20 @@ export function createLife(parts: LifeParts, ownerId: string, name: string): Lif
       return { state: 'unknown', why: messageOf(error) }
     })
     end({ status: status.state })
-    return status
+    return status.state === 'gone' ? { ...status, cause: tidied(status.cause) } : status
   }
+
+  /** Its log lines are kept, and shown to whoever may see the server. */
+  const tidied = (cause: Cause): Cause =>
+    cause.log
+      ? { ...cause, log: cause.log.slice(-lastOf).map(line => presentable(line, [], tokens.isToken).slice(0, 500)) }
+      : cause
 
   /** Something new from the engine or the server, or that much time. */
   const news = (ms: number, signal: AbortSignal) =>
     Promise.race([new Promise<void>(resolve => (wake = resolve)), sleep(ms, undefined, { signal, ref: false })])
+
+  const detailed = async (handle: Handle | null) => handle && { handle, status: await poll(handle, closing) }
 
   /** The last lines of its log, for a cause that the engine does not know. */
   async function lastLines(handle: Handle): Promise<string[]> {
@@ -133,7 +144,8 @@ export function createLife(parts: LifeParts, ownerId: string, name: string): Lif
     await ask(
       'logs',
       async ctx => {
-        for await (const line of spawner!.logs?.(handle, { ...ctx, signal }) ?? []) if (lines.push(line) > 20) lines.shift()
+        const log = spawner!.logs?.(handle, { ...ctx, signal }, { follow: false }) ?? []
+        for await (const line of log) if (lines.push(line) > lastOf) lines.shift()
       },
       2500,
       signal,
@@ -199,16 +211,18 @@ export function createLife(parts: LifeParts, ownerId: string, name: string): Lif
         phase = status.step === 'pulling' ? 'pull' : 'start'
       }
       if (spent.start > timeouts.start || spent.pull > timeouts.pull) {
-        throw failure({
-          code: status.state === 'unknown' ? 'engine' : 'time-out',
-          message:
-            status.state === 'unknown'
-              ? 'The engine that runs the servers could not be asked.'
-              : `The server did not start within ${(phase === 'pull' ? timeouts.pull : timeouts.start) / 1000} seconds.`,
-          hint: 'Try again. If it happens again, tell your administrator.',
-          engine: status.state === 'unknown' ? status.why : status.message,
-          log: await lastLines(handle),
-        })
+        throw failure(
+          tidied({
+            code: status.state === 'unknown' ? 'engine' : 'time-out',
+            message:
+              status.state === 'unknown'
+                ? 'The engine that runs the servers could not be asked.'
+                : `The server did not start within ${(phase === 'pull' ? timeouts.pull : timeouts.start) / 1000} seconds.`,
+            hint: 'Try again. If it happens again, tell your administrator.',
+            engine: status.state === 'unknown' ? status.why : status.message,
+            log: await lastLines(handle),
+          }),
+        )
       }
       await news(lookAgain, signal)
     }
@@ -229,12 +243,14 @@ export function createLife(parts: LifeParts, ownerId: string, name: string): Lif
         if (status.state === 'gone') throw failure(status.cause)
       }
       if (now - begun > timeouts.answer) {
-        throw failure({
-          code: 'no-answer',
-          message: `The server runs, but did not answer within ${timeouts.answer / 1000} seconds.`,
-          hint: 'Try again. If it happens again, tell your administrator: is this a notebook image?',
-          log: await lastLines(handle),
-        })
+        throw failure(
+          tidied({
+            code: 'no-answer',
+            message: `The server runs, but did not answer within ${timeouts.answer / 1000} seconds.`,
+            hint: 'Try again. If it happens again, tell your administrator: is this a notebook image?',
+            log: await lastLines(handle),
+          }),
+        )
       }
       await news(heardAt === undefined ? tryEvery : tryEveryOnceHeard, signal)
     }
@@ -416,7 +432,6 @@ export function createLife(parts: LifeParts, ownerId: string, name: string): Lif
           const spawn = await draft(request, profile, user, { generation, token }, signal)
           const up = async () => {
             checkSpec(spawn.draft, hub, settings.limits.binds)
-            startLog?.tell('queued', 'Asking for a place to run')
             // A start that is cancelled is waited for, so that what it made can be taken down.
             const handle = await ask(
               'start',
@@ -425,6 +440,7 @@ export function createLife(parts: LifeParts, ownerId: string, name: string): Lif
               signal,
               10_000,
             )
+            startLog?.tell('queued', 'Waiting for a place to run')
             await save(draft => Object.assign(draft, { handle }))
             await bringUp(handle, generation, signal)
           }
@@ -448,7 +464,8 @@ export function createLife(parts: LifeParts, ownerId: string, name: string): Lif
       if (generation === null) return
       try {
         if (intent === 'stopped') return await begin('stop', () => takeDown('failed'))
-        const found = listed ?? (handle && { handle, status: await poll(handle, closing) })
+        // A list tells no log lines.
+        const found = listed && listed.status.state !== 'gone' ? listed : await detailed(listed?.handle ?? handle)
         // It may have been stopped or started anew while the engine was asked.
         if (doing || record().generation !== generation) return
         if (!found || found.status.state === 'gone') {

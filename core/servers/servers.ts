@@ -7,6 +7,7 @@ import { inParallel } from '../store/parallel.ts'
 import type { ServerRecord, UserRecord } from '../store/records.ts'
 import { createLife, type Life, type LifeParts } from './life.ts'
 import { namedServersOf, retryAfter } from './limits.ts'
+import { createLogs } from './logs.ts'
 import { compose, profilesFor, stillValid } from './profiles.ts'
 import type { Server, StartRequest } from './server.ts'
 
@@ -46,8 +47,8 @@ export interface Servers {
   repairRoutes(): Promise<void>
   /** Look now instead of at the next poll. */
   check(server: Server): Promise<void>
-  /** The last lines of the server's log, then new ones. */
-  logs(server: Server, signal: AbortSignal): AsyncIterable<string>
+  /** The last lines of the server's log; with `follow` then new ones, until it is gone. See `createLogs`. */
+  logs(server: Server, options: { follow: boolean }, signal: AbortSignal): AsyncIterable<string>
   /** Somebody came back from the server: its first call to the hub proves that it runs. Ends the waiting for its HTTP port early. */
   heard(user: UserRecord, name: string): void
   /** Can the engine be asked? */
@@ -277,10 +278,10 @@ export function createServers(parts: ServersParts): RunningServers {
 
     check: server => lifeOf(server.owner.id, server.record.name).seen(undefined),
 
-    async *logs(server, signal) {
-      const { handle } = server.record
-      if (handle && spawner!.logs) yield* spawner!.logs(handle, { log, signal, progress: () => {} })
-    },
+    logs: createLogs(parts, ({ owner, record }) => {
+      const isKnown = servers.profiles(owner).some(({ name }) => name === record.profile)
+      return (isKnown && composed(owner, record, {}).profile.env) || {}
+    }),
 
     heard: (user, name) => lives.get(user.id)?.get(name)?.heard(),
 

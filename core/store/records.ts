@@ -42,6 +42,8 @@ export const session = z.strictObject({
   browser: z.string().optional(),
   lastActivity: when.optional(),
   lastAddress: z.string().optional(),
+  /** How the authenticator's provider calls this sign-in, if it may end it. */
+  provider: z.string().optional(),
 })
 export type SessionRecord = z.infer<typeof session>
 
@@ -140,6 +142,8 @@ export const user = z.strictObject({
   /** Which authenticator made this account and under which immutable id it knows its owner. */
   identity: z.strictObject({ authenticator: z.string(), id: z.string().nullable() }).nullable(),
   attributes: z.record(z.string(), z.unknown()),
+  /** What their authenticator keeps about them, encrypted: see auth-state.ts. */
+  authState: z.string().optional(),
   tokens: z.array(token),
   sessions: z.array(session),
   servers: z.array(server),

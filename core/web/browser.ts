@@ -6,6 +6,7 @@
 export {}
 
 progress()
+serverLog()
 cards()
 countdowns()
 copying()
@@ -42,7 +43,7 @@ function progress(): void {
       if (text) text.textContent = message
       const bar = part<HTMLProgressElement>('progress')
       if (bar) bar.value = progress
-      reach(page, step)
+      reach(page, step, `${(at / 1000).toFixed(1)} s`)
       const line = document.createElement('li')
       const time = document.createElement('span')
       time.className = 'muted'
@@ -54,7 +55,7 @@ function progress(): void {
   })
 }
 
-function reach(page: HTMLElement, step: string): void {
+function reach(page: HTMLElement, step: string, at: string): void {
   const steps = [...page.querySelectorAll<HTMLElement>('[data-step]')]
   const now = steps.findIndex(item => item.dataset.step === step)
   if (now < 0) return
@@ -62,10 +63,40 @@ function reach(page: HTMLElement, step: string): void {
     // Gone past without a word: none of this spawner's.
     if (index < now && item.className === '') item.hidden = true
     if (index === now) item.hidden = false
+    const begun = item.querySelector('[data-at]')
+    if (index === now && begun?.textContent === '') begun.textContent = at
     item.className = index < now ? 'done' : index === now ? 'now' : ''
     if (index === now) item.setAttribute('aria-current', 'step')
     else item.removeAttribute('aria-current')
   }
+}
+
+/** A server's log: its lines as they come, at the end of what is there; the oldest go. Stays where the reader has scrolled to. */
+function serverLog(): void {
+  const log = document.querySelector<HTMLElement>('#server-log')
+  const state = document.querySelector<HTMLElement>('[data-log-state]')
+  const address = log?.dataset.events
+  if (!log || !address) return
+  const most = Number(log.dataset.most)
+  const toEnd = () => log.scrollTo({ top: log.scrollHeight })
+  toEnd()
+  const stop = listen(address, {
+    // A new connection tells the last lines again.
+    begin() {
+      log.replaceChildren()
+      if (state) state.textContent = 'New lines appear as they are written.'
+    },
+    message(line) {
+      const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40
+      log.append(`${line}\n`)
+      while (log.childNodes.length > most) log.firstChild?.remove()
+      if (atEnd) toEnd()
+    },
+    settled() {
+      stop()
+      if (state) state.textContent = 'The server is not running any more.'
+    },
+  })
 }
 
 /** The home page: each card as the hub would show it now. One that somebody is answering a question in waits. */

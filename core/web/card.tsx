@@ -45,6 +45,13 @@ export function ServerCard({ core, caller, server, xsrf }: { core: Core; caller:
           </dd>
         </div>
       </dl>
+      {!stopped && caller.allows('access:servers', { user: ref.user, server: ref.name }) && (
+        <p>
+          <a href={serverPage(core, 'logs', target(server))} aria-label={`Log of ${serverLabel(server, caller)}`}>
+            Log
+          </a>
+        </p>
+      )}
       {stopped && failure && (
         <p class="muted">
           {failure.cause.message} <a href={serverPage(core, 'spawn-pending', target(server))}>Details</a>

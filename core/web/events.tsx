@@ -7,6 +7,7 @@ import type { UserRecord } from '../store/records.ts'
 import { ServerCard, serverLabel, stateOf } from './card.tsx'
 import type { PageContext, WebEnv } from './environment.ts'
 import { greet, whoIs } from './guard.ts'
+import { logScopes } from './logs.tsx'
 import { eventId } from './pending.tsx'
 import { existing } from './rights.ts'
 
@@ -45,6 +46,18 @@ export const startEvents = (core: Core) =>
         if (server.pending !== null) await pause(1000, undefined, { signal }).catch(() => {})
       }
       if (!ended && !signal.aborted) await send({ event: 'settled', data: '{}' })
+    })
+  }
+
+/** `log-events/USER[/SERVER]`: `begin`, the last lines of its log, then those that come; `settled` when it is not there. */
+export const logEvents = (core: Core) =>
+  function logEvents(c: PageContext): Response {
+    onlyOurScript(core, c)
+    const { server } = existing(core, c, logScopes)
+    return stream(core, c, async (send, signal) => {
+      if (server.record.handle === null) return server.pending === 'spawn' ? undefined : send({ event: 'settled', data: '{}' })
+      await send({ event: 'begin', data: '{}' })
+      for await (const line of core.servers.logs(server, { follow: true }, signal)) await send({ data: JSON.stringify(line) })
     })
   }
 

@@ -82,9 +82,13 @@ export const signedIn = (core: Core): MiddlewareHandler<WebEnv> =>
     await next()
   }
 
-/** Who is signed in, if their authenticator still knows them. */
+/** Who is signed in, if their authenticator still knows them and the request does not name somebody else. */
 export async function whoIs(core: Core, c: PageContext): Promise<UserRecord | undefined> {
   const found = core.sessions.find(c)
+  if (found && (await core.logins.contradicts(c, found.owner, found.record.authenticator))) {
+    await core.sessions.close(c)
+    return undefined
+  }
   const valid = found && (await core.logins.refresh(found.owner, found.record.authenticator))
   return valid ? core.users.byId(found.owner.id) : undefined
 }

@@ -133,7 +133,7 @@ export function CauseBox({ cause }: { cause: Cause }) {
       {cause.hint && <p>{cause.hint}</p>}
       {cause.exitCode !== undefined && !cause.message.includes(`code ${cause.exitCode}`) && <p>Exit code: {cause.exitCode}</p>}
       {cause.engine && (
-        <details>
+        <details open={!cause.log?.length}>
           <summary>What the engine said</summary>
           <pre>{cause.engine}</pre>
         </details>

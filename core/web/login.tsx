@@ -4,21 +4,24 @@ import type { Asked, LoginResult } from '../identity/logins.ts'
 import type { Plugin } from '../plugin.ts'
 import { clientAddress, publicHost, publicUrl, withQuery } from './address.ts'
 import type { PageContext } from './environment.ts'
-import { readForm } from './guard.ts'
+import { readForm, whoIs } from './guard.ts'
 import { landing } from './landing.ts'
 import { Alert, Hidden, page } from './layout.tsx'
 import { safeNext } from './next.ts'
 
 type Failure = Pick<Extract<LoginResult, { ok: false }>, 'reason' | 'message' | 'wait'>
 
-/** `login`: the form, or on to `next` for who is signed in; to the one provider that there is, if the config says so. */
+/**
+ * `login`: the form, or on to `next` for who is signed in. Where there is but one way: in, for whom the request names; to the
+ * provider, if the config says so.
+ */
 export const showLogin = (core: Core) =>
   async function showLogin(c: PageContext): Promise<Response> {
     const next = wanted(core, c, c.req.query('next'))
-    const found = core.sessions.find(c)
-    if (found) return c.redirect(next ?? (await landing(core, c, found.owner)))
+    const visitor = await whoIs(core, c)
+    if (visitor) return c.redirect(next ?? (await landing(core, c, visitor)))
     const only = core.logins.methods.length === 1 ? core.logins.methods[0] : undefined
-    if (core.settings.signIn.auto && only?.kind === 'redirect')
+    if (only?.kind === 'request' || (core.settings.signIn.auto && only?.kind === 'redirect'))
       return c.redirect(withQuery(`${core.base}hub/login/${only.plugin.name}`, { next }))
     return loginPage(core, c, { next })
   }
@@ -51,9 +54,15 @@ export const signIn = (core: Core) =>
       : loginPage(core, c, { ...typed, failure: result })
   }
 
-/** `login/METHOD`: off to the provider. */
+/** `login/METHOD`: off to the provider, or in, where the request itself says who it is. */
 export const beginLogin = (core: Core) =>
   async function beginLogin(c: PageContext): Promise<Response> {
+    const named = c.req.param('method')
+    if (core.logins.methods.some(({ plugin, kind }) => kind === 'request' && plugin.name === named)) {
+      const next = wanted(core, c, c.req.query('next'))
+      const result = await timed(core, () => core.logins.identify(c, named!, clientAddress(c)))
+      return result.ok ? welcome(core, c, result, named!, next) : loginPage(core, c, { next, failure: result })
+    }
     const { method, callback } = redirecting(core, c)
     const next = wanted(core, c, c.req.query('next')) ?? ''
     return c.redirect((await core.logins.begin(c, method, callback, next)).href)
@@ -69,7 +78,7 @@ export const finishLogin = (core: Core) =>
   }
 
 async function welcome(core: Core, c: PageContext, result: LoginResult & { ok: true }, method: string, next: string | undefined) {
-  await core.sessions.open(c, result.user.id, method)
+  await core.sessions.open(c, result.user.id, method, result.session)
   return c.redirect(next ?? (await landing(core, c, result.user)))
 }
 
@@ -160,7 +169,7 @@ function loginPage(core: Core, c: PageContext, { next, username = '', method, fa
   const xsrf = core.xsrf.token(c)
   const login = `${core.base}hub/login`
   const passwords = core.logins.methods.filter(({ kind }) => kind === 'password')
-  const redirects = core.logins.methods.filter(({ kind }) => kind === 'redirect')
+  const others = core.logins.methods.filter(({ kind }) => kind === 'redirect' || kind === 'request')
   if (failure?.wait) c.header('Retry-After', String(Math.ceil(failure.wait)))
   return page(
     core,
@@ -220,9 +229,9 @@ function loginPage(core: Core, c: PageContext, { next, username = '', method, fa
           </>
         )
       })}
-      {passwords.length > 0 && redirects.length > 0 && <p class="or">or</p>}
+      {passwords.length > 0 && others.length > 0 && <p class="or">or</p>}
       {core.logins.methods.map(({ kind, label }) => kind === 'none' && <p>{label}</p>)}
-      {redirects.map(({ plugin, label }) => (
+      {others.map(({ plugin, label }) => (
         <a class="button" href={withQuery(`${login}/${plugin.name}`, { next })}>
           {label}
         </a>

@@ -5,6 +5,7 @@ import { publicHost, serverPage, withQuery } from './address.ts'
 import { serverLabel } from './card.tsx'
 import type { PageContext } from './environment.ts'
 import { CauseBox, Hidden, page } from './layout.tsx'
+import { logScopes } from './logs.tsx'
 import { safeNext } from './next.ts'
 import { asksFirst } from './options-form.ts'
 import { existing } from './rights.ts'
@@ -23,7 +24,7 @@ export const pending = (core: Core) =>
 /** What a person waits for, in order. */
 const steps: readonly (readonly [StartEvent['step'], string])[] = [
   ['requested', 'Requested'],
-  ['preparing', 'Preparing storage and network'],
+  ['preparing', 'Preparing'],
   ['queued', 'Waiting for a place'],
   ['placed', 'Placed on a node'],
   ['pulling', 'Getting the image'],
@@ -67,7 +68,10 @@ async function starting(core: Core, c: PageContext, server: Server, next: string
             aria-current={index === reached ? 'step' : undefined}
             hidden={!seen.has(step) && (index < reached || unsure.includes(step))}
           >
-            {label}
+            {label}{' '}
+            <span class="muted" data-at>
+              {begins(events, step)}
+            </span>
           </li>
         ))}
       </ol>
@@ -81,6 +85,11 @@ async function starting(core: Core, c: PageContext, server: Server, next: string
           ))}
         </ol>
       </details>
+      {mayRead(c, server) && (
+        <p>
+          <a href={serverPage(core, 'logs', at)}>What its programs write</a>
+        </p>
+      )}
       {may && (
         <form class="actions" method="post" action={serverPage(core, 'stop', at)}>
           <Hidden xsrf={xsrf} />
@@ -89,6 +98,12 @@ async function starting(core: Core, c: PageContext, server: Server, next: string
       )}
     </section>,
   )
+}
+
+/** When a step has begun, in the seconds of the start. */
+function begins(events: readonly StartEvent[], step: StartEvent['step']): string {
+  const at = events.find(event => event.step === step)?.at
+  return at === undefined ? '' : `${(at / 1000).toFixed(1)} s`
 }
 
 function stopping(core: Core, c: PageContext, server: Server) {
@@ -155,6 +170,11 @@ async function notRunning(core: Core, c: PageContext, server: Server, next: stri
             Choose what to start
           </a>
         )}
+        {failure?.cause.log && mayRead(c, server) && (
+          <a class="button" href={serverPage(core, 'logs', at)}>
+            Its log
+          </a>
+        )}
         <a class="button" href={`${core.base}hub/home`}>
           My servers
         </a>
@@ -162,6 +182,9 @@ async function notRunning(core: Core, c: PageContext, server: Server, next: stri
     </section>,
   )
 }
+
+const mayRead = (c: PageContext, { ref }: Server) =>
+  logScopes.every(scope => c.get('caller').allows(scope, { user: ref.user, server: ref.name }))
 
 /** What a browser sends back as Last-Event-ID: an id counts within one start only. */
 export function eventId(server: Server, event: StartEvent): string {

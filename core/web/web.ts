@@ -10,13 +10,14 @@ import { showAudit } from './audit.tsx'
 import { dressed } from './dressed.ts'
 import type { WebEnv } from './environment.ts'
 import { errorPage, unknownPage } from './errors.tsx'
-import { cardEvents, signedInStream, startEvents } from './events.tsx'
+import { cardEvents, logEvents, signedInStream, startEvents } from './events.tsx'
 import { addGroup, addMembers, deleteGroup, removeMember, setProperties, showGroup, showGroups } from './groups.tsx'
 import { checked, form, navigated, signedIn } from './guard.ts'
 import { addServer, home, root } from './home.tsx'
 import { page, pluginContent } from './layout.tsx'
 import { beginLogin, finishLogin, showLogin, signIn } from './login.tsx'
 import { signOut } from './logout.tsx'
+import { showLogs } from './logs.tsx'
 import { cspReport, health, metrics } from './machine.ts'
 import { pending } from './pending.tsx'
 import { toHub, userRedirect } from './redirects.ts'
@@ -76,6 +77,8 @@ export function createWeb(core: Core): Hono<WebEnv> {
   for (const server of ['/:user', '/:user/:server']) {
     app.get(hub(`spawn-pending${server}`), navigated, visitor, pending(core))
     app.get(hub(`events${server}`), streaming, startEvents(core))
+    app.get(hub(`logs${server}`), navigated, visitor, showLogs(core))
+    app.get(hub(`log-events${server}`), streaming, logEvents(core))
     app.post(hub(`stop${server}`), navigated, visitor, fields, stop(core))
     app.get(hub(`share${server}`), navigated, visitor, showSharing(core))
     app.post(hub(`share${server}`), navigated, visitor, fields, shareServer(core))
@@ -128,6 +131,7 @@ export function createWeb(core: Core): Hono<WebEnv> {
   // plugins' own pages
   for (const plugin of core.plugins) {
     const place = hub(`x/${plugin.name}`)
+    if (plugin.remote) app.use(`${place}/*`, named(core, plugin)).route(place, plugin.remote)
     if (plugin.welcome || plugin.web) app.use(`${place}/*`, checked(core), framed(core, plugin))
     if (plugin.welcome) app.route(place, plugin.welcome)
     if (plugin.web) app.use(`${place}/*`, visitor).route(place, plugin.web)
@@ -139,6 +143,13 @@ export function createWeb(core: Core): Hono<WebEnv> {
   app.all('*', toHub(core))
   return app
 }
+
+/** From here on log lines are the plugin's. */
+const named = (core: Core, plugin: Plugin): MiddlewareHandler<WebEnv> =>
+  async function named(c, next) {
+    c.set('log', core.log.with({ plugin: plugin.name }))
+    await next()
+  }
 
 /** What a plugin's page finds in its context beside the visitor. */
 const framed = (core: Core, plugin: Plugin): MiddlewareHandler<WebEnv> =>

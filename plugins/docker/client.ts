@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import type { IncomingMessage } from 'node:http'
 import { addAbortSignal, type Readable } from 'node:stream'
 import Dockerode from 'dockerode'
-import { type ErrorCode, HubError, messageOf } from 'swarmhub'
+import { type ErrorCode, HubError, isHubError, messageOf } from 'swarmhub'
 import { z } from 'zod'
 
 /** Of version 1 of the API: the newest whose replies are known here, and the oldest that can do what is needed (Docker 20.10). */
@@ -13,7 +13,7 @@ const oldest = 41
 const patience = 10_000
 
 /** Where Docker is: the path of its socket, or host and port, with TLS files by their paths. Left out: DOCKER_HOST, else /var/run/docker.sock. */
-export const dockerAddress = z.union([
+const oneAddress = z.union([
   z.string().startsWith('/'),
   z.strictObject({
     host: z.string().min(1),
@@ -23,6 +23,10 @@ export const dockerAddress = z.union([
   }),
 ])
 
+/** One engine, or several managers of one Swarm: the first that answers is asked, until it does not any more. */
+export const dockerAddress = z.union([oneAddress, z.array(oneAddress).min(1)])
+
+type OneAddress = z.output<typeof oneAddress> | undefined
 export type DockerAddress = z.output<typeof dockerAddress> | undefined
 
 export interface DockerRequest {
@@ -32,6 +36,8 @@ export interface DockerRequest {
   /** Objects in it are sent as JSON, as Docker's `filters` are. */
   query?: Record<string, unknown>
   body?: object
+  /** Never in a message or a log: it may be a password. */
+  headers?: Record<string, string>
   /** Milliseconds until the whole answer is there; default 10 s. For a stream: until it begins. */
   deadline?: number
 }
@@ -45,10 +51,51 @@ export interface Docker {
   ask<S extends z.ZodType>(request: DockerRequest, reply: S, signal: AbortSignal): Promise<z.output<S>>
   /** Ask for a stream, which lasts until the signal aborts it. */
   open(request: DockerRequest, signal: AbortSignal): Promise<Readable>
+  /** For what only one of several knows, such as its own containers. */
+  readonly engines: readonly Pick<Docker, 'ask'>[]
 }
 
-/** A client for the engine at this address. Nothing is sent before the first call; every call has a deadline. */
+/**
+ * A client for the engine at this address, or for the managers of a Swarm at these. Nothing is sent before the first call; every call has a
+ * deadline. A manager that does not answer, or says that it cannot, is asked last from then on. What may be repeated (a read, a removal by id) is
+ * asked of the next at once, and so is what has not been sent; everything else is told to the caller, who settles it by reading.
+ */
 export function docker(address: DockerAddress): Docker {
+  const addresses = Array.isArray(address) ? address : [address]
+  const engines = addresses.map(engine)
+  const [only] = engines
+  if (engines.length === 1) return only!
+  let current = 0
+
+  async function anyOf<T>(request: DockerRequest, signal: AbortSignal, run: (engine: Docker) => Promise<T>): Promise<T> {
+    for (let tries = 1; ; tries++) {
+      const asked = current
+      try {
+        return await run(engines[asked]!)
+      } catch (error) {
+        signal.throwIfAborted()
+        if (!isHubError(error) || error.code !== 'unavailable') throw error
+        // Somebody else's call may have moved on already.
+        if (current === asked) current = (asked + 1) % engines.length
+        if (tries === engines.length || !(isRepeatable(request) || isUnsent(error))) throw error
+      }
+    }
+  }
+
+  return {
+    ask: (request, reply, signal) => anyOf(request, signal, engine => engine.ask(request, reply, signal)),
+    open: (request, signal) => anyOf(request, signal, engine => engine.open(request, signal)),
+    engines,
+  }
+}
+
+const isRepeatable = ({ method = 'GET' }: DockerRequest) => method !== 'POST'
+
+/** Was there nobody who could have received it? */
+const isUnsent = ({ cause }: HubError) =>
+  ['ECONNREFUSED', 'ENOENT', 'EHOSTUNREACH', 'ENETUNREACH', 'ENOTFOUND'].includes(String((cause as { code?: unknown })?.code))
+
+function engine(address: OneAddress): Docker {
   const { modem } = new Dockerode(connection(address))
   let spoken: string | undefined
 
@@ -63,7 +110,7 @@ export function docker(address: DockerAddress): Docker {
   }
 
   /** Sends a request; gives the reply of a success, its body still to be read. */
-  function dial(prefix: string, { method = 'GET', path, query = {}, body }: DockerRequest, signal: AbortSignal) {
+  function dial(prefix: string, { method = 'GET', path, query = {}, body, headers }: DockerRequest, signal: AbortSignal) {
     return until(
       signal,
       new Promise<IncomingMessage>((resolve, reject) => {
@@ -73,6 +120,7 @@ export function docker(address: DockerAddress): Docker {
             // The modem would put a body without `_query` into the URL, a secret's too, and cut a path without options.
             path: `${prefix}${path}?`,
             options: { _query: query, _body: body ?? {} },
+            headers: { ...headers },
             // It cannot tell a truncated body from a slow one, nor JSON from anything else: the body is read here.
             isStream: true,
             abortSignal: signal,
@@ -99,16 +147,25 @@ export function docker(address: DockerAddress): Docker {
     }
   }
 
-  return {
-    ask: (request, reply, signal) =>
-      within(request, signal, async limited => {
-        const body = await bodyOf(await dial(await version(limited), request, limited), limited)
-        return parse(request, reply, body)
-      }),
-
-    open: (request, signal) =>
-      within(request, signal, async limited => addAbortSignal(signal, await dial(await version(limited), request, limited))),
+  /** In the version that both know. An engine that was changed for another one refuses it, and is asked anew. */
+  async function send(request: DockerRequest, signal: AbortSignal): Promise<IncomingMessage> {
+    try {
+      return await dial(await version(signal), request, signal)
+    } catch (error) {
+      if (statusOf(error) !== 400 || !/client version .* is too/.test(messageOf(error))) throw error
+      spoken = undefined
+      return dial(await version(signal), request, signal)
+    }
   }
+
+  const one: Docker = {
+    ask: (request, reply, signal) =>
+      within(request, signal, async limited => parse(request, reply, await bodyOf(await send(request, limited), limited))),
+
+    open: (request, signal) => within(request, signal, async limited => addAbortSignal(signal, await send(request, limited))),
+    engines: [],
+  }
+  return { ...one, engines: [one] }
 }
 
 const minor = z
@@ -117,7 +174,7 @@ const minor = z
   .transform(version => Number(version.slice(2)))
 const versions = z.object({ ApiVersion: minor, MinAPIVersion: minor.default(oldest) })
 
-function connection(address: DockerAddress): Dockerode.DockerOptions {
+function connection(address: OneAddress): Dockerode.DockerOptions {
   if (address === undefined) return {}
   // What is said in the config goes first, whatever DOCKER_HOST says: the modem mixes the two.
   const none = { host: '', port: undefined, ca: undefined, cert: undefined, key: undefined }

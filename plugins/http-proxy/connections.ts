@@ -1,6 +1,6 @@
 import type { Server, Socket } from 'node:net'
-import { type Log, networkOf } from 'swarmhub'
-import { bare, isTrusted, type Trust } from './forwarded.ts'
+import { type Log, networkOf, plainAddress } from 'swarmhub'
+import { isTrusted, type Trust } from './forwarded.ts'
 
 /** Milliseconds between two lines in the log. */
 const logEvery = 60_000
@@ -12,7 +12,7 @@ export function limitConnections(server: Server, { connections, trust }: { conne
   let logged = Number.NEGATIVE_INFINITY
 
   server.on('connection', (socket: Socket) => {
-    const address = bare(socket.remoteAddress ?? '')
+    const address = plainAddress(socket.remoteAddress ?? '')
     if (isTrusted(address, trust)) return
     const from = networkOf(address)
     const count = open.get(from) ?? 0

@@ -1,15 +1,17 @@
 import type { IncomingMessage } from 'node:http'
-import { type BlockList, isIP } from 'node:net'
+import { isIP } from 'node:net'
 import type { TLSSocket } from 'node:tls'
+import { type Addresses, plainAddress } from 'swarmhub'
 
 /** Whose word about the client is taken: this many proxies in front of us, or those at these addresses. */
-export type Trust = number | BlockList
+export type Trust = number | Addresses
 
 /**
  * Say who the client is, in the headers that the hub and the notebooks believe. Whatever stands there already is
- * replaced; it is only listened to as far as it comes from a trusted proxy. Each header has one value.
+ * replaced; it is only listened to as far as it comes from a trusted proxy. Each header has one value. `isOther` tells headers
+ * that say something else, and stay as they are.
  */
-export function rewriteForwarded(req: IncomingMessage, trust: Trust): void {
+export function rewriteForwarded(req: IncomingMessage, trust: Trust, isOther: (name: string) => boolean = () => false): void {
   const { headers, socket } = req
   const said = (name: string) =>
     [headers[name] ?? []]
@@ -17,7 +19,7 @@ export function rewriteForwarded(req: IncomingMessage, trust: Trust): void {
       .flatMap(value => value.split(','))
       .map(value => value.trim())
   // a socket that was reset has no address any more
-  const chain = [...said('x-forwarded-for'), bare(socket.remoteAddress ?? 'unknown')]
+  const chain = [...said('x-forwarded-for'), plainAddress(socket.remoteAddress ?? 'unknown')]
   const hops = believed(chain, trust)
   const from = (name: string, valid: RegExp) => {
     const values = said(name)
@@ -30,7 +32,7 @@ export function rewriteForwarded(req: IncomingMessage, trust: Trust): void {
   const port = from('x-forwarded-port', /^\d{1,5}$/) ?? /:(\d+)$/.exec(host)?.[1] ?? (proto === 'https' ? '443' : '80')
 
   for (const name of Object.keys(headers))
-    if (/^(x[-_]forwarded[-_].*|forwarded|x[-_]real[-_]ip|x[-_]scheme)$/.test(name)) delete headers[name]
+    if (/^(x[-_]forwarded[-_].*|forwarded|x[-_]real[-_]ip|x[-_]scheme)$/.test(name) && !isOther(name)) delete headers[name]
   Object.assign(headers, {
     'x-forwarded-for': client,
     'x-forwarded-proto': proto,
@@ -45,18 +47,12 @@ function believed(chain: string[], trust: Trust): number {
   let hops = 0
   while (hops < chain.length - 1) {
     const address = chain[chain.length - 1 - hops]!
-    const trusted = typeof trust === 'number' ? hops < trust : isIP(address) > 0 && trust.check(address, family(address))
+    const trusted = typeof trust === 'number' ? hops < trust : trust.has(address)
     if (!trusted || isIP(chain[chain.length - 2 - hops]!) === 0) break
     hops++
   }
   return hops
 }
 
-/** An IPv4 address as such, also where the socket speaks IPv6. */
-export const bare = (address: string) => address.replace(/^::ffff:(?=\d+\.)/, '')
-
 /** Is this one of the proxies in front of us? With a number it is whoever connects. */
-export const isTrusted = (address: string, trust: Trust) =>
-  typeof trust === 'number' ? trust > 0 : isIP(address) > 0 && trust.check(address, family(address))
-
-const family = (address: string) => (isIP(address) === 6 ? 'ipv6' : 'ipv4')
+export const isTrusted = (address: string, trust: Trust) => (typeof trust === 'number' ? trust > 0 : trust.has(address))

@@ -5,7 +5,7 @@ import { createServer, get, type IncomingMessage, type ServerResponse, STATUS_CO
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
 import { buffer } from 'node:stream/consumers'
-import { type Close, type Context, type FrontOptions, HubError, type Log, messageOf } from 'swarmhub'
+import { type Close, type Context, type FrontOptions, guardHeaders, HubError, type Log, messageOf, plainAddress } from 'swarmhub'
 import { limitConnections } from './connections.ts'
 import { forwarder, hasBody, type Passage, refuse } from './forward.ts'
 import { rewriteForwarded, type Trust } from './forwarded.ts'
@@ -55,16 +55,20 @@ export async function serve(listen: Listen, front: FrontOptions, ctx: Context): 
   const hub = upstream(front.hub, front.patience)
   const forward = forwarder()
   const upgraded = new Set<Socket>()
+  const guard = guardHeaders(front.guarded)
 
   /** Where this request goes. undefined for what must not go anywhere. */
   function direct(req: IncomingMessage): (Passage & { route?: string }) | undefined {
     const path = readPath(req.url!)
     if (!path || !isWellFramed(req)) return undefined
-    rewriteForwarded(req, listen.trust)
-    for (const name of Object.keys(front.hubHeaders)) delete req.headers[name.toLowerCase()]
+    rewriteForwarded(req, listen.trust, guard.guards)
+    const peer = plainAddress(req.socket.remoteAddress ?? 'unknown')
+    const names = req.rawHeaders.filter((_, place) => place % 2 === 0)
+    const ours = [...Object.keys(front.hubHeaders), front.peerHeader]
+    for (const name of [...ours, ...guard.unbelieved(names, peer)]) delete req.headers[name.toLowerCase()]
     const route = routes.find(path)
     if (!route) {
-      Object.assign(req.headers, front.hubHeaders)
+      Object.assign(req.headers, front.hubHeaders, { [front.peerHeader]: peer })
       return { upstream: hub }
     }
     cleanRequest(req.headers)

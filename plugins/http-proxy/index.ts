@@ -1,12 +1,7 @@
-import { BlockList, isIP } from 'node:net'
-import { duration, type Plugin, parseOptions, type RouteApi } from 'swarmhub'
+import { createAddresses, duration, type Plugin, parseOptions, type RouteApi, subnet } from 'swarmhub'
 import { z } from 'zod'
 import { routeClient } from './client.ts'
 import { serve } from './front.ts'
-
-const subnet = z
-  .string()
-  .refine(text => readSubnet(text) !== undefined, 'expected an address or a network, such as "10.0.0.2" or "10.0.0.0/8"')
 
 const schema = z.strictObject({
   /** 0: one that is free. */
@@ -15,7 +10,7 @@ const schema = z.strictObject({
   /** Paths of PEM files. */
   tls: z.strictObject({ key: z.string().min(1), cert: z.string().min(1) }).optional(),
   /** The proxies in front of this one: how many, or their addresses. Only their X-Forwarded headers are believed. */
-  trustedProxies: z.union([z.int().nonnegative(), z.array(subnet)]).default(0),
+  trustedProxies: z.union([z.int().nonnegative(), z.array(subnet())]).default(0),
   /** Connections from one address at a time; 0: no limit. Those of the proxies in front are not counted. */
   connections: z.int().nonnegative().default(4000),
   /** How long requests under way may take when the front is told to end. */
@@ -28,7 +23,7 @@ export type HttpProxyOptions = z.input<typeof schema>
 /** The proxy of the embedded front: HTTP and WebSocket through the package http-proxy, its routes by a CHP-compatible API. */
 export const httpProxy = (options: HttpProxyOptions = {}) => {
   const { port, host, tls, trustedProxies, connections, grace } = parseOptions('httpProxy', schema, options)
-  const trust = typeof trustedProxies === 'number' ? trustedProxies : listOf(trustedProxies)
+  const trust = typeof trustedProxies === 'number' ? trustedProxies : createAddresses(trustedProxies)
   const proxied = typeof trustedProxies === 'number' ? trustedProxies > 0 : trustedProxies.length > 0
   const listens = { host, port, tls: tls !== undefined, proxied }
   let api: RouteApi | undefined
@@ -48,19 +43,4 @@ export const httpProxy = (options: HttpProxyOptions = {}) => {
       ...routeClient(() => api),
     },
   } satisfies Plugin
-}
-
-function listOf(subnets: string[]): BlockList {
-  const list = new BlockList()
-  for (const { address, bits, family } of subnets.map(text => readSubnet(text)!)) list.addSubnet(address, bits, family)
-  return list
-}
-
-function readSubnet(text: string) {
-  const [address = '', length, ...rest] = text.split('/')
-  const version = isIP(address)
-  const all = version === 6 ? 128 : 32
-  const bits = length === undefined ? all : /^\d{1,3}$/.test(length) ? Number(length) : Number.NaN
-  if (version === 0 || rest.length > 0 || !(bits <= all)) return undefined
-  return { address, bits, family: version === 6 ? ('ipv6' as const) : ('ipv4' as const) }
 }

@@ -24,7 +24,7 @@ const longest = 1024
 const limits = { atOnce: 2, waiting: 200, patience: 12_000 }
 
 /** Who asks: their hashes wait in one line, see fair-queue.ts. */
-interface Asking {
+export interface Asking {
   from?: string
   signal?: AbortSignal
 }

@@ -120,7 +120,7 @@ export function process(given: ProcessOptions = {}) {
 
       watch: changed => runs.watch(changed),
 
-      logs: (handle, ctx) => runs.logs(handle, ctx.signal),
+      logs: (handle, { signal }, { follow = true } = {}) => runs.logs(handle, follow, signal),
     },
   } satisfies Plugin
 }

@@ -57,7 +57,7 @@ export interface Runs {
   /** SIGTERM, after `grace` milliseconds SIGKILL, to the server and to all that it started; then its files go. */
   end(handle: Handle, grace: number, signal: AbortSignal): Promise<void>
   /** Its last lines, then new ones until the signal aborts. Only those of the last start. */
-  logs(handle: Handle, signal: AbortSignal): AsyncIterable<string>
+  logs(handle: Handle, follow: boolean, signal: AbortSignal): AsyncIterable<string>
   /** Calls back when a server was begun, when one was ended, and when one has ended by itself. Returns how to stop watching. */
   watch(changed: (handle: Handle) => void): () => void
 }
@@ -177,7 +177,11 @@ export function createRuns(folder: string, hub: string): Runs {
       tell(at)
     },
 
-    logs: (handle, abort) => follow(logOf(parse(handle).name), 200, abort),
+    async *logs(handle, goesOn, abort) {
+      const file = logOf(parse(handle).name)
+      if (goesOn) yield* follow(file, 200, abort)
+      else yield* await lastLines(file, 200)
+    },
 
     watch(changed) {
       watchers.add(changed)

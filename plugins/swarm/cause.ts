@@ -11,10 +11,14 @@ interface Failed {
 
 const admin = 'Tell your administrator.'
 
+const locked = /unauthorized|authentication required|no basic auth|incorrect username or password|access.*denied|denied:/i
+const unknown =
+  /no such image|manifest (for .* )?(not found|unknown)|repository .* not found|name unknown|reference does not exist/i
+
 /** By the engine's words, what they mean. The first that fits. */
 const meanings: [RegExp, (failed: Failed) => Cause][] = [
   [
-    /unauthorized|authentication required|no basic auth|pull access denied|denied: requested access/i,
+    locked,
     ({ image }) => ({
       code: 'registry-auth',
       message: `The registry does not give out the image ${image} without a password.`,
@@ -22,7 +26,7 @@ const meanings: [RegExp, (failed: Failed) => Cause][] = [
     }),
   ],
   [
-    /no such image|manifest (for .* )?(not found|unknown)|repository .* not found|reference does not exist/i,
+    unknown,
     ({ image }) => ({
       code: 'no-image',
       message: `The image ${image} was not found.`,
@@ -60,13 +64,40 @@ export function causeOfFailure(words: string, failed: Failed): Cause {
   return { ...(meaning ?? { code: 'engine', message: 'The container engine could not run the server.', hint: admin }), ...engine }
 }
 
+/** Why nodes do not get an image, by what its registry tells the hub of it; `known`: there are credentials for it. */
+export function causeOfNoImage(
+  { image, registry, known }: { image: string; registry: string; known: boolean },
+  cause: Cause,
+  words: string,
+): Cause {
+  const engine = `${cause.engine ?? ''}\n${words}`.trim().slice(0, 500)
+  if (locked.test(words)) {
+    return {
+      code: 'registry-auth',
+      message: known
+        ? `The registry ${registry} does not accept the name and password that the hub has for it, or not for the image ${image}.`
+        : `The registry ${registry} does not give out the image ${image} without a password, or has no such image.`,
+      hint: `${admin} \`registries\` in the options of swarm() says with which password.`,
+      engine,
+    }
+  }
+  if (unknown.test(words)) {
+    return { ...cause, message: `The registry ${registry} has no image ${image}.`, hint: `${admin} Is its name right?`, engine }
+  }
+  return {
+    ...cause,
+    message: `The machine does not have the image ${image}, and its registry ${registry} cannot be asked for it.`,
+    hint: `${admin} Is the name of the image right, and does its registry run?`,
+    engine,
+  }
+}
+
 function causeOfExit(exitCode: number, { memory, image }: Failed): Cause {
   if (exitCode === 137 && memory) {
-    const limit = memory >= 2 ** 30 ? `${+(memory / 2 ** 30).toFixed(1)} GiB` : `${Math.round(memory / 2 ** 20)} MiB`
     return {
       code: 'out-of-memory',
-      message: `The server was ended by force, most likely because it used more than the ${limit} of memory that it may have.`,
-      hint: 'Start it again, and work on less data at a time; or take a larger profile.',
+      message: `The server was ended by force, most likely because it used more than the ${bytes(memory)} of memory that it may have.`,
+      hint: smaller,
     }
   }
   if (exitCode === 126 || exitCode === 127) {
@@ -83,6 +114,33 @@ function causeOfExit(exitCode: number, { memory, image }: Failed): Cause {
     code: 'exited',
     message: `The server ended by itself, with exit code ${exitCode}.`,
     hint: `The last lines of its log may tell why. ${admin}`,
+  }
+}
+
+const smaller = 'Start it again, and work on less data at a time; or take a larger profile.'
+
+/** With what the engine of its node knows of the end of a container. Nodes other than the hub's own cannot be asked. */
+export function causeOfForce(cause: Cause, outOfMemory: boolean, memory: number | undefined): Cause {
+  if (!outOfMemory) {
+    return {
+      ...cause,
+      code: 'killed',
+      message: 'The server was ended from outside by force, and not for want of memory.',
+      hint: `Start it again. If it happens again: ${admin}`,
+    }
+  }
+  const message = memory
+    ? `The server was ended because it used more than the ${bytes(memory)} of memory that it may have.`
+    : 'The server was ended because its machine ran out of memory.'
+  return { ...cause, code: 'out-of-memory', message, hint: smaller }
+}
+
+/** A network has no address left. The engine says so in its own log only: the server waits for ever. */
+export function causeOfNoAddress(name: string, subnets: readonly string[], taken: number): Cause {
+  return {
+    code: 'network',
+    message: `The network ${name} (${subnets.join(', ')}) has no address left for this server: all ${taken} are taken.`,
+    hint: `Try again when somebody has stopped a server. ${admin} A network with a larger \`subnet\` has room for more.`,
   }
 }
 
@@ -120,4 +178,9 @@ export const missing: Cause = {
   code: 'missing',
   message: 'The server is not on the Swarm any more.',
   hint: 'Start it again.',
+}
+
+/** "1.5 GiB": an amount of memory for a person. */
+export function bytes(amount: number): string {
+  return amount >= 2 ** 30 ? `${+(amount / 2 ** 30).toFixed(1)} GiB` : `${Math.round(amount / 2 ** 20)} MiB`
 }

@@ -1,12 +1,16 @@
-import { type Context, HubError, isHubError, messageOf } from 'swarmhub'
+import { type Cause, type Context, HubError, isHubError, messageOf } from 'swarmhub'
 import { z } from 'zod'
 import type { Docker } from '../docker/client.ts'
 import { jsonLines } from '../docker/lines.ts'
+import { causeOfNoImage } from './cause.ts'
+import { registryOf, signIn } from './registries.ts'
 import { secretFile } from './service.ts'
+import type { Settings } from './settings.ts'
 
 /** What is read of an image. */
 const imageShape = z.object({
   RepoDigests: z.array(z.string()).nullish(),
+  Size: z.number().optional(),
   Config: z.object({ Cmd: z.array(z.string()).nullish(), Entrypoint: z.array(z.string()).nullish() }).nullish(),
 })
 type Image = z.output<typeof imageShape>
@@ -28,8 +32,9 @@ const fresh = 300_000
 const usual = ['start-notebook.py', 'start-notebook.sh', 'start-singleuser.py', 'start-singleuser.sh', 'jupyterhub-singleuser']
 
 /** Finds out about images, through the engine. */
-export function images(docker: Docker) {
+export function images(docker: Docker, registries: Settings['registries']) {
   const digests = new Map<string, { at: number; pinned: string }>()
+  const sizes = new Map<string, number>()
 
   const inspect = (name: string, signal: AbortSignal): Promise<Image | undefined> =>
     docker.ask({ path: `/images/${name}/json` }, imageShape, signal).catch(error => {
@@ -37,20 +42,31 @@ export function images(docker: Docker) {
       throw error
     })
 
+  /** The digest that its registry has for this name, or for this digest. */
+  async function lookUp(name: string, signal: AbortSignal): Promise<string> {
+    const request = { path: `/distribution/${name}/json`, headers: signIn(registries, name), deadline: 5000 }
+    return (await docker.ask(request, distribution, signal)).Descriptor.digest
+  }
+
   /** Gets it onto the hub's own engine. */
   async function pull(name: string, ctx: Context): Promise<void> {
     const layers = new Map<string, { current: number; total: number }>()
     const query = { fromImage: name, ...(!/@|:[^/]*$/.test(name) && { tag: 'latest' }) }
-    const deadline = 60_000
-    for await (const line of jsonLines(
-      await docker.open({ method: 'POST', path: '/images/create', query, deadline }, ctx.signal),
-    )) {
+    const request = {
+      method: 'POST',
+      path: '/images/create',
+      query,
+      headers: signIn(registries, name),
+      deadline: 60_000,
+    } as const
+    for await (const line of jsonLines(await docker.open(request, ctx.signal))) {
       const { error, id = '', progressDetail } = pullLine.catch({}).parse(line)
       if (error) throw new HubError('unavailable', `The image ${name} could not be pulled: ${error}`)
       if (progressDetail?.current === undefined || !progressDetail.total) continue
       layers.set(id, { current: progressDetail.current, total: progressDetail.total })
       const sum = (key: 'current' | 'total') => [...layers.values()].reduce((all, layer) => all + layer[key], 0)
-      ctx.progress(`Getting the image ${name}`, Math.floor((100 * sum('current')) / sum('total')))
+      const percent = Math.floor((100 * sum('current')) / sum('total'))
+      ctx.progress(`Getting the image ${name} to know its command: ${percent - (percent % 5)} %`, percent)
     }
   }
 
@@ -69,6 +85,15 @@ export function images(docker: Docker) {
   }
 
   return {
+    /** How large it is, unpacked, in bytes; undefined when this engine does not have it. */
+    async size(name: string, signal: AbortSignal): Promise<number | undefined> {
+      const known = sizes.get(name)
+      if (known !== undefined) return known
+      const { Size } = (await inspect(name, signal)) ?? {}
+      if (Size !== undefined) sizes.set(name, Size)
+      return Size
+    },
+
     /**
      * The image by its digest, so that every node runs the same one and none asks the registry for what it has. As it is when it was built
      * here, or when no registry can be asked.
@@ -80,19 +105,29 @@ export function images(docker: Docker) {
       const local = await inspect(name, signal)
       // Built or loaded here. A registry may have another one under this name.
       if (local && !local.RepoDigests?.length) return name
-      // Credentials for the registry will go into this request and into that which makes the service.
-      const request = { path: `/distribution/${name}/json`, deadline: 5000 }
-      const digest = await docker.ask(request, distribution, signal).then(
-        ({ Descriptor }) => Descriptor.digest,
-        error => {
-          signal.throwIfAborted()
-          log.debug('the registry does not tell the digest of an image', { image: name, error: messageOf(error) })
-          return undefined
-        },
-      )
+      const digest = await lookUp(name, signal).catch(error => {
+        signal.throwIfAborted()
+        log.warn('the registry does not tell the digest of an image: it is taken by its name', {
+          image: name,
+          error: messageOf(error),
+        })
+        return undefined
+      })
       const pinned = digest === undefined ? name : `${name}@${digest}`
       digests.set(name, { at: performance.now(), pinned })
       return pinned
+    },
+
+    /** Why a node has not found it: nodes do not tell, so its registry is asked again. */
+    async whyNot(name: string, cause: Cause, signal: AbortSignal): Promise<Cause> {
+      try {
+        await lookUp(name, signal)
+        return { ...cause, hint: 'Its registry has it, so the machine cannot reach that registry. Tell your administrator.' }
+      } catch (error) {
+        signal.throwIfAborted()
+        const registry = registryOf(name)
+        return causeOfNoImage({ image: name, registry, known: Object.hasOwn(registries, registry) }, cause, messageOf(error))
+      }
     },
 
     /**

@@ -1,5 +1,6 @@
 import { type Hub, type Log, messageOf, type Plugin, parseOptions } from 'swarmhub'
 import { docker } from '../docker/client.ts'
+import { orphans } from './orphans.ts'
 import { findPlace, manager, type Place } from './place.ts'
 import { type SwarmOptions, settings as schema } from './settings.ts'
 import { createSpawner } from './spawner.ts'
@@ -10,23 +11,25 @@ export type { SwarmOptions } from './settings.ts'
 export function swarm(options: SwarmOptions = {}) {
   const settings = parseOptions('swarm', schema, options)
   const engine = docker(settings.docker)
-  let hub = ''
+  let own: Hub | undefined
   let found: Place | undefined
   /** Does not change while this process lives, but the engine may not be up yet. */
   const place = async (signal: AbortSignal) => {
     found ??= await findPlace(engine, signal)
     return found
   }
-  const { spawner, sweep } = createSpawner({ engine, settings, hub: () => hub, place })
+  const { spawner, sweep } = createSpawner({ engine, settings, hub: () => own?.id ?? '', place })
 
   return {
     name: 'swarm',
     spawner,
     jobs: { secrets: { every: 600_000, run: sweep } },
+    commands: { orphans: orphans(() => own!, spawner) },
     health: async signal => void (await manager(engine, signal)),
 
-    async setup({ id, log }: Hub) {
-      hub = id
+    async setup(hub: Hub) {
+      own = hub
+      const { log } = hub
       await place(AbortSignal.timeout(10_000)).then(
         here => sayWay(log, here, settings.network),
         // It may come up later. Until then nothing can be started, and what runs runs on.

@@ -51,18 +51,21 @@ export async function manager(docker: Docker, signal: AbortSignal, deadline?: nu
   throw new HubError('unavailable', `The Docker engine ${info.Name} ${state}. ${todo}. ${info.Swarm.Error ?? ''}`.trim())
 }
 
-/** The container that this process runs in, if the engine knows it. */
+/** The container that this process runs in, if one of the engines knows it. */
 async function ownContainer(docker: Docker, signal: AbortSignal): Promise<Container | undefined> {
   const mounts = await readFile('/proc/self/mountinfo', 'utf8').catch(() => '')
   // Docker puts these files there from the container's folder. On the host itself they are the host's own.
   const mounted = /\/([0-9a-f]{64})\/\S+ \/etc\/(?:hostname|hosts|resolv\.conf) /.exec(mounts)?.[1]
   const id = mounted ?? (/^[0-9a-f]{12}$/.test(hostname()) ? hostname() : undefined)
   if (id === undefined) return undefined
-  const found = await docker.ask({ path: `/containers/${id}/json` }, containerShape, signal).catch(error => {
-    if (isHubError(error) && error.code === 'missing') return undefined
-    throw error
-  })
-  return found?.Id.startsWith(id) ? found : undefined
+  for (const engine of docker.engines) {
+    const found = await engine.ask({ path: `/containers/${id}/json` }, containerShape, signal).catch(error => {
+      if (isHubError(error) && error.code === 'missing') return undefined
+      throw error
+    })
+    if (found?.Id.startsWith(id)) return found
+  }
+  return undefined
 }
 
 /** Those of its networks that span the Swarm. */

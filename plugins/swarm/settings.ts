@@ -1,6 +1,7 @@
 import { duration } from 'swarmhub'
 import { z } from 'zod'
 import { dockerAddress } from '../docker/client.ts'
+import { registries } from './registries.ts'
 
 /** What `swarm()` takes. */
 export const settings = z.strictObject({
@@ -8,6 +9,8 @@ export const settings = z.strictObject({
   docker: dockerAddress.optional(),
   /** For profiles that name no image. */
   image: z.string().min(1).optional(),
+  /** Credentials for registries, by their host: `{ 'registry.example.org': { username: 'hub', password: env('REGISTRY_PASSWORD') } }`. */
+  registries: registries.default({}),
   /** How servers are reached: over a network that the hub is on too, or by a port on their node. `auto`: the first where that can be. */
   network: z.enum(['auto', 'overlay', 'host-port']).default('auto'),
   /** What the names of services and secrets begin with. Two hubs on one Swarm need two. */

@@ -15,13 +15,15 @@ import {
 import { z } from 'zod'
 import { type Docker, isAnswer } from '../docker/client.ts'
 import { logLines } from '../docker/lines.ts'
-import { missing } from './cause.ts'
+import { bytes, causeOfForce, causeOfNoAddress, missing } from './cause.ts'
 import { images } from './image.ts'
 import type { Place } from './place.ts'
+import { signIn } from './registries.ts'
+import { whyNoRoom, withReason } from './room.ts'
 import { handleOf, handleShape, secretName, secretScript, serviceName, service as serviceShape, serviceSpec } from './service.ts'
 import type { Settings } from './settings.ts'
-import { isOver, isWaiting, type Node, node as nodeShape, statusOf, type Task, task as taskShape } from './status.ts'
-import { follow } from './watch.ts'
+import { isOver, isWaiting, type Node, newest, node as nodeShape, statusOf, type Task, task as taskShape } from './status.ts'
+import { follow as watchAll } from './watch.ts'
 
 export interface SpawnerParts {
   engine: Docker
@@ -33,7 +35,7 @@ export interface SpawnerParts {
 
 /** The servers of one hub as services of a Swarm. `sweep` removes secrets whose server is gone; it is to be called now and then. */
 export function createSpawner({ engine, settings, hub, place }: SpawnerParts) {
-  const image = images(engine)
+  const image = images(engine, settings.registries)
   /** Services for which no node fits, and since when; monotonic. */
   const waiting = new Map<string, number>()
   /** Secrets without a service, as of the last sweep. */
@@ -49,6 +51,9 @@ export function createSpawner({ engine, settings, hub, place }: SpawnerParts) {
     engine.ask({ path: '/services', query }, z.array(serviceShape), signal)
 
   const tasksOf = (query: Filters, signal: AbortSignal) => engine.ask({ path: '/tasks', query }, z.array(taskShape), signal)
+
+  /** Also those of other services: they take room and addresses, too. */
+  const allTasks = (signal: AbortSignal) => tasksOf({ filters: {} }, signal)
 
   const secretsOf = (query: Filters, signal: AbortSignal) => engine.ask({ path: '/secrets', query }, z.array(secretShape), signal)
 
@@ -91,13 +96,72 @@ export function createSpawner({ engine, settings, hub, place }: SpawnerParts) {
       ])
       if (!tasks) return { state: 'gone', cause: missing }
       const status = await judge(handle, tasks, nodes, signal)
-      if (status.state !== 'gone' || !tasks.some(({ Status }) => Status.ContainerStatus?.ContainerID)) return status
-      const log = await lastLines(service, signal)
-      return log.length > 0 ? { state: 'gone', cause: { ...status.cause, log } } : status
+      if (status.state === 'gone') return { state: 'gone', cause: await explained(status.cause, service, tasks, nodes, signal) }
+      if (status.state === 'starting' && status.step === 'pulling') return await sized(status, tasks, signal)
+      const isNew = newest(tasks)?.Status.State === 'new'
+      const cause = isNew && hasWaited(service) ? await noAddress(newest(tasks), signal) : undefined
+      return cause ? { state: 'gone', cause } : status
     } catch (error) {
       signal.throwIfAborted()
       return { state: 'unknown', why: messageOf(error) }
     }
+  }
+
+  /** Nodes do not tell how far they are with an image: how large it is, is what can be told. */
+  async function sized(status: Extract<Status, { state: 'starting' }>, tasks: Task[], signal: AbortSignal): Promise<Status> {
+    const size = await image.size(newest(tasks)?.Spec.ContainerSpec.Image ?? '', signal)
+    return size === undefined ? status : { ...status, message: `${status.message} (${bytes(size)} unpacked)` }
+  }
+
+  /** The cause, with what only another question tells. */
+  async function explained(
+    cause: Cause,
+    service: string,
+    tasks: Task[],
+    nodes: ReadonlyMap<string, Node>,
+    signal: AbortSignal,
+  ): Promise<Cause> {
+    const task = newest(tasks)
+    if (!task) return cause
+    const { ContainerSpec, Resources } = task.Spec
+    if (/addresses may be exhausted|available IP/.test(cause.engine ?? '')) {
+      const full = await noAddress(task, signal)
+      return full ? { ...full, engine: cause.engine } : cause
+    }
+    if (cause.code === 'no-image') return image.whyNot(ContainerSpec.Image, cause, signal)
+    if (cause.code === 'no-node') return withReason(cause, whyNoRoom(task, [...nodes.values()], await allTasks(signal)))
+    const container = task.Status.ContainerStatus?.ContainerID
+    if (!container) return cause
+    const [log, force] = await Promise.all([
+      lastLines(service, signal),
+      cause.exitCode === 137 ? outOfMemory(container, signal) : undefined,
+    ])
+    const told = force === undefined ? cause : causeOfForce(cause, force, Resources?.Limits?.MemoryBytes)
+    return log.length > 0 ? { ...told, log } : told
+  }
+
+  /** Did the kernel end this container for its memory? Undefined when it is on another node than this engine's. */
+  const outOfMemory = (container: string, signal: AbortSignal) =>
+    engine.ask({ path: `/containers/${container}/json` }, containerShape, signal).then(
+      ({ State }) => State.OOMKilled,
+      error => unlessMissing(error),
+    )
+
+  const hasWaited = (service: string) => performance.now() - (waiting.get(service) ?? Infinity) >= settings.noNodeGrace
+
+  /** Is there a network of this task that has no address left? */
+  async function noAddress(task: Task | undefined, signal: AbortSignal): Promise<Cause | undefined> {
+    const all = await allTasks(signal)
+    for (const { Target } of task?.Spec.Networks ?? []) {
+      const { Name, IPAM } = await engine.ask({ path: `/networks/${Target}` }, poolShape, signal)
+      const subnets = (IPAM.Config ?? []).flatMap(({ Subnet }) => (Subnet?.includes('.') ? [Subnet] : []))
+      const size = subnets.reduce((sum, subnet) => sum + 2 ** (32 - Number(subnet.split('/')[1])) - 2, 0)
+      const on = all.filter(other => !isOver(other) && other.NetworksAttachments?.some(({ Network }) => Network.ID === Target))
+      // The gateway's address, one for each node that has servers on it, and a second one on its way.
+      const taken = 1 + on.length + new Set(on.map(({ NodeID }) => NodeID)).size
+      if (size > 0 && taken >= size - 1) return causeOfNoAddress(Name, subnets, size)
+    }
+    return undefined
   }
 
   /** The last lines of a log, as far as they come within three seconds: a cause is told without them, too. */
@@ -105,13 +169,13 @@ export function createSpawner({ engine, settings, hub, place }: SpawnerParts) {
     const lines: string[] = []
     const limited = AbortSignal.any([signal, AbortSignal.timeout(3000)])
     try {
-      const query = { stdout: true, stderr: true, tail: 20 }
+      const query = { stdout: true, stderr: true, tail: 50 }
       for await (const line of logLines(await engine.open({ path: `/services/${service}/logs`, query }, limited)))
         lines.push(line)
     } catch {
       signal.throwIfAborted()
     }
-    return lines.slice(-20)
+    return lines.slice(-50)
   }
 
   // -------------------------------------------------------------------------------------------------------------------
@@ -166,8 +230,13 @@ export function createSpawner({ engine, settings, hub, place }: SpawnerParts) {
       secretFiles,
       secret: isSecret ? await makeSecret(spec, signal) : undefined,
     })
-    // Credentials for the registry will go along here.
-    const { ID } = await engine.ask({ method: 'POST', path: '/services/create', body, deadline: 30_000 }, created, signal)
+    // The nodes pull with these, for as long as the service lives.
+    const headers = signIn(settings.registries, pinned)
+    const { ID } = await engine.ask(
+      { method: 'POST', path: '/services/create', body, headers, deadline: 30_000 },
+      created,
+      signal,
+    )
     return ID
   }
 
@@ -272,10 +341,10 @@ export function createSpawner({ engine, settings, hub, place }: SpawnerParts) {
     stop,
     poll: (handle, { signal }) => poll(handle, signal),
     list: ({ signal }) => list(signal),
-    watch: (changed, ctx) => follow(engine, { look: list, every: settings.refresh, changed }, ctx),
-    async *logs(handle, { signal }) {
+    watch: (changed, ctx) => watchAll(engine, { look: list, every: settings.refresh, changed }, ctx),
+    async *logs(handle, { signal }, { follow = true } = {}) {
       const { service } = handleShape.parse(handle)
-      const query = { stdout: true, stderr: true, tail: 1000, follow: true }
+      const query = { stdout: true, stderr: true, tail: 1000, follow }
       try {
         yield* logLines(await engine.open({ path: `/services/${service}/logs`, query }, signal))
       } catch (error) {
@@ -337,6 +406,13 @@ const created = z.object({ ID: z.string().min(1) })
 const secretShape = z.object({
   ID: z.string(),
   Spec: z.object({ Name: z.string(), Labels: z.record(z.string(), z.string()).nullish() }),
+})
+
+const containerShape = z.object({ State: z.object({ OOMKilled: z.boolean() }) })
+
+const poolShape = z.object({
+  Name: z.string(),
+  IPAM: z.object({ Config: z.array(z.object({ Subnet: z.string().optional() })).nullish() }),
 })
 
 const networkShape = z.object({ Id: z.string(), Name: z.string() })

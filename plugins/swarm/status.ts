@@ -2,6 +2,22 @@ import type { Cause, Status } from 'swarmhub'
 import { z } from 'zod'
 import { causeOfFailure, causeOfWaiting, lost } from './cause.ts'
 
+const resources = z
+  .object({
+    NanoCPUs: z.number().optional(),
+    MemoryBytes: z.number().optional(),
+    GenericResources: z
+      .array(
+        z.object({
+          DiscreteResourceSpec: z.object({ Kind: z.string(), Value: z.number() }).nullish(),
+          NamedResourceSpec: z.object({ Kind: z.string() }).nullish(),
+        }),
+      )
+      .nullish(),
+  })
+  .nullish()
+const words = z.record(z.string(), z.string()).nullish()
+
 /** What is read of a task. */
 export const task = z.object({
   ID: z.string(),
@@ -20,8 +36,9 @@ export const task = z.object({
   }),
   Spec: z.object({
     ContainerSpec: z.object({ Image: z.string() }),
-    Resources: z.object({ Limits: z.object({ MemoryBytes: z.number().optional() }).nullish() }).nullish(),
+    Resources: z.object({ Limits: resources, Reservations: resources }).nullish(),
     Placement: z.object({ Constraints: z.array(z.string()).nullish() }).nullish(),
+    Networks: z.array(z.object({ Target: z.string() })).nullish(),
     RestartPolicy: z.object({ Condition: z.string().optional() }).nullish(),
   }),
   NetworksAttachments: z
@@ -32,8 +49,13 @@ export const task = z.object({
 /** What is read of a node. */
 export const node = z.object({
   ID: z.string(),
-  Spec: z.object({ Availability: z.string() }),
-  Description: z.object({ Hostname: z.string() }),
+  Spec: z.object({ Availability: z.string(), Role: z.string().optional(), Labels: words }),
+  Description: z.object({
+    Hostname: z.string(),
+    Platform: z.object({ Architecture: z.string().optional(), OS: z.string().optional() }).nullish(),
+    Engine: z.object({ Labels: words }).nullish(),
+    Resources: resources,
+  }),
   Status: z.object({ State: z.string(), Addr: z.string().optional() }),
   ManagerStatus: z.object({ Addr: z.string().optional() }).nullish(),
 })
@@ -90,6 +112,8 @@ export function statusOf(
       if (words && waited >= patience)
         return { state: 'gone', cause: causeOfWaiting(words, task.Spec.Placement?.Constraints ?? []) }
       return starting('queued', words ? 'Waiting for a node with room' : 'Waiting for a place to run')
+    case 'new':
+      return starting('queued', waited >= patience ? 'Waiting for an address on its network' : 'Waiting for a place to run')
     case 'assigned':
     case 'accepted':
       return starting('placed', `Placed on ${name}`)
@@ -103,10 +127,10 @@ export function statusOf(
   }
 }
 
-/** Does it wait because no node fits? */
+/** Does it wait because no node fits, or for an address? The latter takes no time while there are any. */
 export function isWaiting(tasks: readonly Task[]): boolean {
-  const task = newest(tasks)
-  return task?.Status.State === 'pending' && Boolean(task.Status.Err)
+  const { State, Err } = newest(tasks)?.Status ?? {}
+  return State === 'new' || (State === 'pending' && Boolean(Err))
 }
 
 /** Is nothing of it left on its node? */

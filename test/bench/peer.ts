@@ -30,7 +30,10 @@ async function serveFront() {
   const api = { at: { socket: join(folder, 'routes.sock') }, token: 'the-secret-of-the-route-api' }
   const { proxy } = frontOf({ host, port: Number(port) })
   proxy.connect(api)
-  await proxy.serve({ hub: { host, port: 9 }, hubHeaders: {}, api, base: '/', folder, patience: 200 }, context)
+  await proxy.serve(
+    { hub: { host, port: 9 }, hubHeaders: {}, peerHeader: 'x-peer', guarded: [], api, base: '/', folder, patience: 200 },
+    context,
+  )
   await proxy.add({ path: '/user/ann/', target, data: {} }, context)
 }
 

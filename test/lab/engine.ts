@@ -1,10 +1,11 @@
 import { existsSync } from 'node:fs'
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { daemon, run } from './command.ts'
 import { engineUp } from './docker.ts'
 import { daemonGroup } from './group.ts'
-import { signal } from './process.ts'
+import { signal, startOf } from './process.ts'
 import type { Site } from './site.ts'
 
 /** One dockerd of the lab. */
@@ -16,6 +17,8 @@ export interface EngineOptions {
   /** The only resolver that it and its containers have. */
   resolver?: string
   flags: string[]
+  /** Go on with what it had when it was stopped; left out: nothing is left but images. */
+  keep?: boolean
 }
 
 /** A running dockerd. */
@@ -38,13 +41,13 @@ shift 4
 exec "$@"`
 
 /** Starts a dockerd with nothing in it but the images of its last run, and waits until it answers. */
-export async function startEngine(here: Site, { name, netns, resolver, flags }: EngineOptions): Promise<Engine> {
+export async function startEngine(here: Site, { name, netns, resolver, flags, keep = false }: EngineOptions): Promise<Engine> {
   const data = dataRoot(here, name)
   const own = join(here.run, name)
   const socket = `${own}.sock`
   const group = `${here.name}/${name}`
-  await forgetAllButImages(data)
-  await rm(own, { recursive: true, force: true })
+  if (!keep) await forgetAllButImages(data)
+  if (!keep) await rm(own, { recursive: true, force: true })
   await mkdir(join(own, 'etc'), { recursive: true })
   await writeFile(join(own, 'daemon.json'), '{}')
   if (resolver) await writeFile(join(own, 'resolv.conf'), `nameserver ${resolver}\n`)
@@ -66,6 +69,16 @@ export async function startEngine(here: Site, { name, netns, resolver, flags }: 
     throw new Error(`${name}: ${(error as Error).message}\n${log.split('\n').slice(-15).join('\n')}`)
   }
   return { name, socket, pid }
+}
+
+/** Asks an engine to end, and waits until it has. Its containers end with it; what it knows stays on the disk. */
+export async function stopEngine(here: Site, name: string): Promise<void> {
+  const pid = Number(await readFile(join(here.run, name, 'pid'), 'utf8'))
+  signal(pid, 'SIGTERM')
+  for (let tries = 0; await startOf(pid); tries++) {
+    if (tries > 300) throw new Error(`the engine of ${name} does not end`)
+    await sleep(100)
+  }
 }
 
 /** Where an engine keeps its images. */

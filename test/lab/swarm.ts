@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { daemon, run } from './command.ts'
 import { docker } from './docker.ts'
-import { dataRoot, inheritImages, startEngine } from './engine.ts'
+import { dataRoot, inheritImages, startEngine, stopEngine } from './engine.ts'
 import { daemonGroup, endGroup } from './group.ts'
 import { locked } from './lock.ts'
 import { freeSubnet, type Site, site } from './site.ts'
@@ -108,6 +108,20 @@ export async function mendNode(node: Node): Promise<void> {
   await ip('link', 'set', veth(await site(), node.name), 'up')
 }
 
+/** Stops a node's engine as an update does, and with it its containers. Its place in the Swarm stays. */
+export async function stopNodeEngine({ name }: Node): Promise<void> {
+  await stopEngine(await site(), name)
+}
+
+/** Starts it again, with what it had. */
+export async function startNodeEngine({ name, netns, address }: Node): Promise<void> {
+  await startEngine(await site(), { name, netns, resolver: address, flags: flagsFor(address), keep: true })
+}
+
+const flagsFor = (address: string) => [
+  ...['--dns', address, '--insecure-registry', `${address.replace(/\.\d+$/, '')}.0/24`, '--shutdown-timeout', '3'],
+]
+
 /** Makes a Swarm of nodes whose numbers are reserved. */
 async function form(here: Site, subnet: string, numbers: number[]): Promise<Swarm> {
   const nodes = await Promise.all(numbers.map(number => startNode(here, subnet, number)))
@@ -140,8 +154,7 @@ async function startNode(here: Site, subnet: string, number: number): Promise<No
   await ip('-n', netns, 'link', 'set', 'lo', 'up')
   await startResolver(here, name, netns, address)
   await locked(join(here.cache, 'builder.lock'), () => inheritImages(dataRoot(here, 'builder'), dataRoot(here, name)))
-  const flags = ['--dns', address, '--insecure-registry', `${subnet}.0/24`, '--shutdown-timeout', '3']
-  const { socket } = await startEngine(here, { name, netns, resolver: address, flags })
+  const { socket } = await startEngine(here, { name, netns, resolver: address, flags: flagsFor(address) })
   return { name, id: '', socket, address, netns, labels: {} }
 }
 

@@ -34,6 +34,20 @@ export interface RedirectCase {
   approve(url: URL): Promise<URL>
   /** The name that `finish` tells then. */
   name: string
+  /** A code is good only in the sign-in that it was given for, as PKCE or a nonce makes it. */
+  bindsCodes?: boolean
+  /** Stands in for the hub, which keeps auth state: called with what `finish` and `refresh` tell. */
+  keep?(identity: Identity): void
+  /** Make the provider say no when it is asked again. */
+  forget?(): Promise<void>
+}
+
+/** An authenticator that reads the request, and headers by which it knows somebody. */
+export interface RequestCase {
+  authenticator: Kind<'request'>
+  headers: Readonly<Record<string, string>>
+  /** The name that it tells then. */
+  name: string
 }
 
 /**
@@ -58,6 +72,7 @@ export function testAuthenticator<K extends keyof Cases>(
 interface Cases {
   password: PasswordCase
   redirect: RedirectCase
+  request: RequestCase
   none: { authenticator: Kind<'none'> }
 }
 
@@ -66,6 +81,7 @@ type Promised<Case> = (what: string, check: (given: Case) => Promise<void>) => v
 const suites: { [K in keyof Cases]: (promise: Promised<Cases[K]>) => void } = {
   password: testPassword,
   redirect: testRedirect,
+  request: testRequest,
   none: testNone,
 }
 
@@ -205,6 +221,67 @@ function testRedirect(promise: Promised<RedirectCase>): void {
     const back = await given.approve(await begin(given.authenticator, 'state-4'))
     assert.ok(await answer(back.searchParams))
     assert.equal(await answer(back.searchParams), null)
+  })
+
+  promise('a code is good in its own sign-in alone', async given => {
+    if (!given.bindsCodes) return
+    await begin(given.authenticator, 'state-5')
+    const query = (await given.approve(await begin(given.authenticator, 'state-6'))).searchParams
+    query.set('state', 'state-5')
+    await assert.rejects(given.authenticator.finish({ callback, query }, context()))
+  })
+
+  promise('a question that nobody waits for any more lets nobody in', async given => {
+    const { searchParams: query } = await given.approve(await begin(given.authenticator, 'state-7'))
+    const gone = async () => given.authenticator.finish({ callback, query }, context(AbortSignal.abort()))
+    assert.equal(await gone().catch(() => null), null)
+  })
+
+  promise('who was signed in is still the same when asked again, and nobody once the provider says no', async given => {
+    const { authenticator } = given
+    if (!authenticator.refresh) return
+    const { searchParams: query } = await given.approve(await begin(authenticator, 'state-8'))
+    const identity = await authenticator.finish({ callback, query }, context())
+    assert.ok(identity)
+    given.keep?.(identity)
+    for (const _ of [1, 2]) {
+      const again = await authenticator.refresh(userOf(identity), context())
+      assertIs(given.name, again)
+      assert.equal(again?.id, identity.id)
+      given.keep?.(again!)
+    }
+    if (!given.forget) return
+    await given.forget()
+    assert.equal(await authenticator.refresh(userOf(identity), context()), null)
+  })
+}
+
+function testRequest(promise: Promised<RequestCase>): void {
+  const identify = async ({ authenticator }: RequestCase, headers: Record<string, string>) =>
+    authenticator.identify(new Map(Object.entries(headers)), context())
+
+  promise('says which headers it believes, and from whom', async ({ authenticator, headers }) => {
+    assert.ok(authenticator.from.length > 0)
+    const looked = authenticator.headers.map(name => name.toLowerCase())
+    for (const name of Object.keys(headers)) assert.ok(looked.includes(name), `${name} is guarded`)
+    assert.ok(!looked.some(name => /_|^(cookie|host|x-forwarded-for)$/.test(name)))
+  })
+
+  promise('the headers tell who it is, each time', async given => {
+    for (const _ of [1, 2]) assertIs(given.name, await identify(given, given.headers))
+  })
+
+  promise('no headers, or nothing in them, is nobody', async given => {
+    assert.equal(await identify(given, {}), null)
+    for (const nothing of ['', ' ', '\xff'])
+      assert.equal(await identify(given, Object.fromEntries(Object.keys(given.headers).map(name => [name, nothing]))), null)
+  })
+
+  promise('what can be nobody’s name is nobody', async given => {
+    for (const odd of ['..', 'a/b', 'a\\b', '\xe2\x80\x8b', 'x'.repeat(100_000), '(null)']) {
+      const answer = await identify(given, Object.fromEntries(Object.keys(given.headers).map(name => [name, odd])))
+      assert.equal(answer && (normalizeUsername(answer.name) ?? null), null, JSON.stringify(odd.slice(0, 50)))
+    }
   })
 }
 

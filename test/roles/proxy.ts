@@ -201,6 +201,8 @@ async function start(t: TestContext, { proxy, start: open }: ProxyCase): Promise
   const front: FrontOptions = {
     hub: { host: '127.0.0.1', port: hub.port },
     hubHeaders: { 'x-front': 'the front' },
+    peerHeader: 'x-peer',
+    guarded: [{ headers: ['Remote-User'], from: ['192.0.2.0/24'] }],
     api: { at: { socket: join(folder, 'routes.sock') }, token: 'the-secret-of-the-route-api' },
     base: '/',
     folder,
