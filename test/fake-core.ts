@@ -25,6 +25,7 @@ export interface FakeServer extends Server {
   ready: boolean
   record: ServerRecord
   node: string | undefined
+  notice: string | undefined
   failure: Server['failure']
   startedAt: number | undefined
   /** Say something to who waits; the terminal steps also end the start. */
@@ -43,6 +44,8 @@ export interface FakeCore extends Core {
   /** What the next OAuth request is answered with. */
   authorization: AuthorizeResult
   answers: { password?: LoginResult; finish?: LoginResult & { next: string }; known: boolean }
+  /** By profile, the places that are free. */
+  room: Map<string, number>
   /** Every call that changes something, in order. */
   calls: unknown[][]
 }
@@ -149,6 +152,7 @@ export function fakeCore(
     end: async what => void calls.push(['end', what]),
     routes: createRoutes({ name: 'fake' }, silent, createMetrics(), closing.signal),
     calls,
+    room: new Map(),
     bearers,
     answers,
     authorization: { kind: 'refuse', status: 400, message: 'There is no such client.' },
@@ -375,6 +379,7 @@ export function fakeCore(
     servers: {
       get: (owner, name) => servers.get(owner.name)?.get(name),
       of: owner => [...(servers.get(owner.name)?.values() ?? [])],
+      room: async () => core.room,
       repairRoutes: async () => {},
       async rename() {
         throw new Error('no page renames servers')
@@ -490,6 +495,7 @@ function fakeServer(core: FakeCore, owner: UserRecord, name: string): FakeServer
     ready: false,
     path: serverPath(core.base, owner.name, name),
     node: undefined,
+    notice: undefined,
     failure: null,
     startedAt: undefined,
     say(step, message, progress, cause) {

@@ -29,6 +29,7 @@ export function fakeHub(t: TestContext, given: Partial<Hub> & { people?: User[];
     attempt: (_name, _address, check) => check(),
     record() {},
     servers: () => [],
+    offers: () => [],
     start: async () => {
       throw new HubError('unavailable', 'A fake hub starts nothing.')
     },
