@@ -81,7 +81,7 @@ const forms = (code: string): Form[] => [
     [/value="room"/, /value="B 12"/, /value="lead"/, /value="\{&quot;a&quot;:1\}"/],
   ],
   ['admin/groups/class/delete', { confirm: 'class' }, [/name="confirm"(?![^>]*value)/]],
-  ['admin/storage/erase', { plugin: 'disk', id: 'x', confirm: 'x' }, [/<h1>Storage/]],
+  ['admin/storage/erase', { confirm: 'x' }, [/<h1>Storage/]],
   ['token/revoke', { id: '1' }, [/<h1>Tokens/]],
   ['sessions/end', { all: '1' }, [/<h1>Where you are signed in/]],
   ['stop/root/lab', {}, [/<h1>Your servers/]],
