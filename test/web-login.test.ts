@@ -132,6 +132,19 @@ test('signing in by redirect: begin carries next and the configured address, the
   assert.equal((await browse(core).get('/hub/login/nobody')).status, 404)
 })
 
+test('without a configured address the provider is told the one by which the browser came, as the front says', async () => {
+  const core = fakeCore({ methods })
+  const begin = async (headers: Record<string, string>) => {
+    await browse(core).get('/hub/login/github', headers)
+    return (core.calls.pop() as string[])[2]
+  }
+  const callback = 'hub/login/github/callback'
+  assert.equal(await begin({ host: 'inside:8000' }), `http://inside:8000/${callback}`)
+  const outside = { host: 'inside:8000', 'x-forwarded-host': 'hub.example.org', 'x-forwarded-proto': 'https' }
+  assert.equal(await begin(outside), `https://hub.example.org/${callback}`)
+  assert.equal(await begin({ ...outside, 'x-forwarded-host': 'evil"/x' }), `https://localhost/${callback}`)
+})
+
 test('signing out needs no token and ends at the sign-in page', async () => {
   const core = fakeCore()
   core.addUser('alice')

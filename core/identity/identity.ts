@@ -67,6 +67,7 @@ export function createIdentity({
   const isOut = (owner: UserRecord) => access.blocks(owner.name) || (owner.identity !== null && !admits(owner))
   const groupsOf = (name: string) => users.groups.of(users.get(name)?.id ?? '')
   const services = createServices({ settings: settings.services, base, groupsOf, roles, records: store.hub })
+  users.onForget(services.forget)
   const shares = createShares({ store, users, roles, audit })
   const granted = ({ name, id }: UserRecord) => [
     ...services.grantedTo(roles.meantBy(name) ?? '', users.groups.of(id)),
