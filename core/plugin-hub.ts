@@ -76,6 +76,7 @@ export function createPluginHub(core: Core, id: string, plugin: Plugin, folder: 
         })
     },
     stop: (user, name, reason) => servers.stop(found(user), name, reason),
+    erase: id => core.storage.erase(plugin.name, id),
   }
 }
 

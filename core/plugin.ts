@@ -127,6 +127,8 @@ export interface Hub {
   start(user: string, server: string, choices?: Choices): Promise<void>
   /** Stop a user's server; resolves when it is gone. Does nothing when it is stopped. */
   stop(user: string, server: string, reason: StopReason): Promise<void>
+  /** Let this plugin's mount erase what somebody keeps, so that the audit trail tells of it. */
+  erase(id: string): Promise<void>
 }
 
 /** What is written down of accounts that a plugin keeps. */
@@ -407,7 +409,7 @@ export interface MountSpec {
   type: 'volume' | 'bind' | 'tmpfs'
   /** The path in the container; for the process spawner, the link in the user's home. */
   target: string
-  /** The volume's name, or the folder on the node. */
+  /** The volume's name, or the folder on the node. A volume without a name is empty, and gone with its server. */
   source?: string
   readOnly?: boolean
   /** For volumes: the driver and its options, and labels. */
@@ -417,6 +419,10 @@ export interface MountSpec {
   noCopy?: boolean
   /** For tmpfs, bytes. */
   size?: number
+  /** For tmpfs: who may do what in it, as `0o1777`. */
+  mode?: number
+  /** For bind: is what the node mounts below it later seen there too? Left out: no. */
+  propagation?: 'rprivate' | 'rslave'
 }
 
 /** What a spawner needs to find its server again; JSON, kept by the core. */
@@ -590,9 +596,13 @@ export interface Mount {
   /** What is mounted into this server. Create here what has to exist first (a directory on the export, its owner, its quota). */
   attach(spawn: Spawn, ctx: Context): Awaitable<MountSpec[]>
   detach?(stop: Stop, ctx: Context): Awaitable<void>
-  /** What users keep here, for the admin's inventory; and the way to remove it for good. */
+  /**
+   * What users keep here, for the admin's inventory. What is known comes at once; what has to be measured comes later, as the same
+   * storage once more.
+   */
   inventory?(ctx: Context): AsyncIterable<Storage>
-  erase?(storage: Storage, ctx: Context): Promise<void>
+  /** Remove it for good. The core has had it confirmed. Rejects with `conflict` while a server has it. */
+  erase?(storage: Pick<Storage, 'id'>, ctx: Context): Promise<void>
 }
 
 /** Something that somebody keeps. */
@@ -600,9 +610,11 @@ export interface Storage {
   id: string
   /** The user's slug, where it is known. */
   owner?: string
-  /** Bytes. */
+  /** Bytes, where it is known. */
   used?: number
   where: string
+  /** The last day on which a server had it, where that is known. */
+  lastUse?: Date
 }
 
 export interface Spawner {

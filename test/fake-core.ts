@@ -136,6 +136,7 @@ export function fakeCore(
     metrics: createMetrics(),
     audit: unrecorded,
     plugins,
+    storage: { look: async () => ({ stored: [], measuring: false, silent: [] }), erase: async () => {} },
     services: createServices({
       settings: settings.services,
       base,

@@ -29,7 +29,7 @@ import { causeOf, failure, isOwnExit } from './cause.ts'
 import { presentable } from './logs.ts'
 import type { Routes } from './routes.ts'
 import type { Server, StartEvent, StartRequest } from './server.ts'
-import { checkSpec, draftOf } from './spec.ts'
+import { checkBinds, checkSpec, draftOf } from './spec.ts'
 import { createStartLog, type StartLog } from './start-log.ts'
 
 /** Milliseconds between two looks at a server that is starting: where the spawner tells of changes by itself, and where it does not. */
@@ -432,6 +432,7 @@ export function createLife(parts: LifeParts, ownerId: string, name: string): Lif
           const spawn = await draft(request, profile, user, { generation, token }, signal)
           const up = async () => {
             checkSpec(spawn.draft, hub, settings.limits.binds)
+            await checkBinds(spawn.draft, settings.limits.binds)
             // A start that is cancelled is waited for, so that what it made can be taken down.
             const handle = await ask(
               'start',

@@ -10,6 +10,7 @@ const sections: { path: string; label: string; may(caller: Caller): boolean }[] 
   { path: 'admin/groups', label: 'Groups', may: caller => caller.holds('list:groups') },
   { path: 'admin/shares', label: 'Shares', may: caller => holdsForOthers(caller, 'read:shares') },
   { path: 'admin/services', label: 'Services', may: caller => caller.holds('list:services') },
+  { path: 'admin/storage', label: 'Storage', may: caller => caller.holds('admin:users') },
   { path: 'admin/roles', label: 'Roles', may: mayReadRoles },
   { path: 'admin/audit', label: 'Audit trail', may: mayReadAudit },
 ]

@@ -33,6 +33,7 @@ export function fakeHub(t: TestContext, given: Partial<Hub> & { people?: User[];
       throw new HubError('unavailable', 'A fake hub starts nothing.')
     },
     stop: async () => {},
+    erase: async () => {},
     ...rest,
   }
 }
