@@ -320,6 +320,7 @@ export function fakeCore(
         return owner
       },
       of: () => [],
+      async sweep() {},
       async closeAll(userId) {
         calls.push(['closeAll', core.users.byId(userId)!.name])
       },

@@ -16,6 +16,23 @@ test('the sign-in page has one form or button for each authenticator, and carrie
   assert.match(page, /name="_xsrf" value="good"/)
 })
 
+test('forms and buttons are in the order of the config', async () => {
+  const wayOf = { form: methods[0]!, second: methods[1]!, button: methods[2]! }
+  for (const order of [
+    ['button', 'form', 'second'],
+    ['form', 'button', 'second'],
+    ['form', 'second', 'button'],
+  ] as const) {
+    const page = await (await browse(fakeCore({ methods: order.map(name => wayOf[name]) })).get('/hub/login')).text()
+    const found = [...page.matchAll(/value="(local|ldap)"|login\/(github)"/g)].map(([, form, button]) => form ?? button)
+    assert.deepEqual(
+      found,
+      order.map(name => wayOf[name].plugin.name),
+    )
+    assert.equal(page.match(/class="or"/g)?.length, 2)
+  }
+})
+
 test('who signs in gets a session and goes to next', async () => {
   const core = fakeCore()
   core.addUser('alice')

@@ -40,6 +40,7 @@ export function createIdentity({
   audit,
   log,
   closing,
+  ended,
 }: {
   store: Store
   settings: Settings
@@ -49,6 +50,8 @@ export function createIdentity({
   audit: Audit
   log: Log
   closing: AbortSignal
+  /** See createSessions. */
+  ended?: (sessionId: string) => void
 }): Parts {
   const { secret = store.hub.data.secret, hostPrefix } = settings.cookies
   const spelling = createSpelling(settings.signIn)
@@ -81,6 +84,8 @@ export function createIdentity({
     base,
     url,
     lifetime: settings.timeouts.session,
+    idle: settings.timeouts.idle,
+    ended,
     secret,
     hostPrefix,
     admits: (owner, { authenticator }) => authenticators.has(authenticator) && admits(owner),
