@@ -5,7 +5,9 @@ import type { Docker } from '../docker/client.ts'
 import { jsonLines } from '../docker/lines.ts'
 
 /** Milliseconds between two looks at least, whatever happens: events come in bursts. */
-const burst = 100
+const burst = 50
+/** How many times as long as the last look took there is none: an engine with much to do is asked less often. */
+const rest = 2
 /** While something starts, the next look comes after this part of the time in which nothing has changed. */
 const patience = 0.1
 
@@ -67,12 +69,15 @@ export async function follow(docker: Docker, { look, every, concerns, changed }:
   }
 
   async function keepLooking(): Promise<void> {
+    let took = 0
     while (!signal.aborted) {
-      await pause(burst)
+      await pause(Math.max(burst, Math.min(every, took * rest)))
       const quiet = performance.now() - changedAt
       const woken = new Promise<void>(resolve => (wake = resolve))
       if (!heard) await Promise.race([woken, pause(starts ? Math.min(every, quiet * patience) : every)])
+      const began = performance.now()
       if (!signal.aborted) await compare(changed)
+      took = performance.now() - began
     }
   }
 
