@@ -17,6 +17,7 @@ export const actions = [
   'group.change',
   'group.delete',
   'role.change',
+  'storage.erase',
   'share.create',
   'share.accept',
   'share.revoke',

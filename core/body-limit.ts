@@ -7,7 +7,7 @@ import { bodyLimit } from 'hono/body-limit'
  */
 export function limitBody(maxSize: number, tooLarge: () => never): MiddlewareHandler {
   const counted = bodyLimit({ maxSize, onError: tooLarge })
-  return async function limitBody(c, next) {
+  return function limitBody(c, next) {
     // Neither has a body that anything could read.
     if (c.req.method === 'GET' || c.req.method === 'HEAD') return next()
     const length = c.req.header('content-length')

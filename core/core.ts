@@ -14,6 +14,7 @@ import type { Log, Plugin } from './plugin.ts'
 import type { Routes } from './servers/routes.ts'
 import type { Servers } from './servers/servers.ts'
 import type { Services } from './services/services.ts'
+import type { Inventory } from './storage.ts'
 
 /** The parts of a running hub, as pages and endpoints see them. Put together in hub.ts. */
 export interface Core {
@@ -35,6 +36,7 @@ export interface Core {
   servers: Servers
   routes: Routes
   services: Services
+  storage: Inventory
   metrics: Metrics
   audit: Audit
   /** In config order, each once. */

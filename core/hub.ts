@@ -9,6 +9,7 @@ import { type Audit, createAudit, unrecorded } from './audit.ts'
 import type { LoadedConfig } from './config/load.ts'
 import { placeOf } from './config/place.ts'
 import type { Settings } from './config/schema.ts'
+import { mountsIn } from './config/shapes.ts'
 import type { Core } from './core.ts'
 import { draft } from './draft.ts'
 import { HubError, messageOf } from './errors.ts'
@@ -28,6 +29,7 @@ import { configRoutes, createRoutes } from './servers/routes.ts'
 import { createServers, type RunningServers } from './servers/servers.ts'
 import { createProbe } from './services/probe.ts'
 import { runServices } from './services/run.ts'
+import { createInventory } from './storage.ts'
 import { lock } from './store/lock.ts'
 import { openStore } from './store/store.ts'
 import { createAuthorize } from './web/authorize.tsx'
@@ -121,6 +123,7 @@ export function createHub(
     })
     drain = servers.drain
     stopAll = servers.stopAll
+    const storage = createInventory({ mounts: mountsIn(settings), users: identity.users, audit, log, closing })
     const core: Core = {
       settings,
       log,
@@ -129,6 +132,7 @@ export function createHub(
       ...identity,
       oauth,
       servers,
+      storage,
       routes,
       metrics,
       audit,

@@ -3,6 +3,7 @@ import type { ZodType } from 'zod'
 import type { Core } from './core.ts'
 import { HubError } from './errors.ts'
 import type { Hub, Log, Plugin, ServerView } from './plugin.ts'
+import { offersOf } from './servers/profiles.ts'
 import type { Server } from './servers/server.ts'
 import { openFile, type StateFile } from './store/file.ts'
 import type { SessionRecord } from './store/records.ts'
@@ -67,6 +68,7 @@ export function createPluginHub(core: Core, id: string, plugin: Plugin, folder: 
     servers: function* () {
       for (const server of servers.active()) yield view(core, server)
     },
+    offers: () => offersOf(settings),
     async start(user, name, choices) {
       const server = await servers.start(found(user), name, { ...(choices && { choices: { ...choices } }) }, undefined)
       await server.settled()
@@ -76,6 +78,7 @@ export function createPluginHub(core: Core, id: string, plugin: Plugin, folder: 
         })
     },
     stop: (user, name, reason) => servers.stop(found(user), name, reason),
+    erase: id => core.storage.erase(plugin.name, id),
   }
 }
 

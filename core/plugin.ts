@@ -40,8 +40,11 @@ export interface Plugin {
   hooks?: Hooks
   /** Pages under `/hub/x/<name>`; the visitor is signed in (`c.get('caller')`), all others are sent to sign in first. */
   web?: Hono<HubEnv>
-  /** Pages of `web` that every visitor finds in the bar: `{ label: 'Password', page: 'password' }`. */
-  links?: readonly { label: string; page: string }[]
+  /**
+   * Pages of `web` that every visitor finds in the bar: `{ label: 'Password', page: 'password' }`. With a `scope`, such as `admin-ui`, a
+   * page of the administration: its link is shown there, to who holds it; whether they may see the page is still the page's to check.
+   */
+  links?: readonly { label: string; page: string; scope?: string }[]
   /** Pages under `/hub/x/<name>` for everybody, signed in or not: they are asked before `web`, and only paths that this one knows. */
   welcome?: Hono<VisitorEnv>
   /**
@@ -123,10 +126,14 @@ export interface Hub {
   /** A line for the audit trail about an account that the plugin keeps. No secret in it. Who does it is known from the request. */
   record(action: AccountAction, user: string | null, details?: Record<string, string | number | boolean>): void
   servers(): Iterable<ServerView>
+  /** What may be started: each image that a profile names by itself, by one option or by one override, and where it may run then. */
+  offers(): Iterable<Offer>
   /** Start a user's server as its owner would, by profile and choices. Resolves when it is ready. */
   start(user: string, server: string, choices?: Choices): Promise<void>
   /** Stop a user's server; resolves when it is gone. Does nothing when it is stopped. */
   stop(user: string, server: string, reason: StopReason): Promise<void>
+  /** Let this plugin's mount erase what somebody keeps, so that the audit trail tells of it. */
+  erase(id: string): Promise<void>
 }
 
 /** What is written down of accounts that a plugin keeps. */
@@ -350,6 +357,15 @@ export interface Restart {
   readonly window: number
 }
 
+/** One image that may be started. */
+export interface Offer {
+  /** The profile's name. */
+  readonly profile: string
+  /** Left out: the spawner's own. */
+  readonly image?: string
+  readonly placement?: Placement
+}
+
 /** All that a spawner needs to know to create one server. Built by the core, changed by `before:spawn`, checked once more, then fixed. */
 export interface ServerSpec {
   readonly hub: string
@@ -407,7 +423,7 @@ export interface MountSpec {
   type: 'volume' | 'bind' | 'tmpfs'
   /** The path in the container; for the process spawner, the link in the user's home. */
   target: string
-  /** The volume's name, or the folder on the node. */
+  /** The volume's name, or the folder on the node. A volume without a name is empty, and gone with its server. */
   source?: string
   readOnly?: boolean
   /** For volumes: the driver and its options, and labels. */
@@ -417,6 +433,10 @@ export interface MountSpec {
   noCopy?: boolean
   /** For tmpfs, bytes. */
   size?: number
+  /** For tmpfs: who may do what in it, as `0o1777`. */
+  mode?: number
+  /** For bind: is what the node mounts below it later seen there too? Left out: no. */
+  propagation?: 'rprivate' | 'rslave'
 }
 
 /** What a spawner needs to find its server again; JSON, kept by the core. */
@@ -425,7 +445,13 @@ export type Handle = { readonly [key: string]: string | number | boolean | null 
 export type Status =
   | { state: 'starting'; step: 'queued' | 'placed' | 'pulling' | 'starting'; message: string; node?: string; percent?: number }
   /** Its process runs; target is where it is reached: `http://10.0.1.7:8888`, without a path. */
-  | { state: 'running'; target: string; node?: string }
+  | {
+      state: 'running'
+      target: string
+      node?: string
+      /** What its user should know while it runs, a plain sentence: that its node will be taken out of service. */
+      notice?: string
+    }
   | { state: 'gone'; cause: Cause }
   /** The engine cannot be asked: keep what is, start nothing, cull nothing. */
   | { state: 'unknown'; why: string }
@@ -446,6 +472,7 @@ export interface Cause {
     | 'no-answer'
     | 'time-out'
     | 'node-lost'
+    | 'node-drained'
     | 'cancelled'
     | 'refused'
     | 'engine'
@@ -590,9 +617,13 @@ export interface Mount {
   /** What is mounted into this server. Create here what has to exist first (a directory on the export, its owner, its quota). */
   attach(spawn: Spawn, ctx: Context): Awaitable<MountSpec[]>
   detach?(stop: Stop, ctx: Context): Awaitable<void>
-  /** What users keep here, for the admin's inventory; and the way to remove it for good. */
+  /**
+   * What users keep here, for the admin's inventory. What is known comes at once; what has to be measured comes later, as the same
+   * storage once more.
+   */
   inventory?(ctx: Context): AsyncIterable<Storage>
-  erase?(storage: Storage, ctx: Context): Promise<void>
+  /** Remove it for good. The core has had it confirmed. Rejects with `conflict` while a server has it. */
+  erase?(storage: Pick<Storage, 'id'>, ctx: Context): Promise<void>
 }
 
 /** Something that somebody keeps. */
@@ -600,9 +631,11 @@ export interface Storage {
   id: string
   /** The user's slug, where it is known. */
   owner?: string
-  /** Bytes. */
+  /** Bytes, where it is known. */
   used?: number
   where: string
+  /** The last day on which a server had it, where that is known. */
+  lastUse?: Date
 }
 
 export interface Spawner {
@@ -620,6 +653,11 @@ export interface Spawner {
   watch?(changed: (handle: Handle, status?: Status) => void, ctx: Context): Awaitable<Close>
   /** The last lines first to last, then (unless `follow` is false), while the signal is not aborted, new ones as they come. */
   logs?(handle: Handle, ctx: Context, options?: { follow?: boolean }): AsyncIterable<string>
+  /**
+   * How many more servers of each of these profiles would find a place now, in the same order; undefined where that is not known or has no
+   * limit. For people who choose: asked at each view of the start page, which does not wait longer than a second.
+   */
+  capacity?(profiles: readonly Profile[], ctx: Context): Awaitable<(number | undefined)[]>
   /** Where its servers find this hub. Asked once, before the hub listens. Left out: the loopback address. */
   reach?(ctx: Context): Awaitable<Reach>
 }

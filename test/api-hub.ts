@@ -9,6 +9,7 @@ import { Hono } from 'hono'
 import { createApi } from '../core/api/api.ts'
 import { createAudit } from '../core/audit.ts'
 import { type Config, config } from '../core/config/schema.ts'
+import { mountsIn } from '../core/config/shapes.ts'
 import type { Core } from '../core/core.ts'
 import { HubError } from '../core/errors.ts'
 import { createStager } from '../core/hooks.ts'
@@ -19,6 +20,7 @@ import { createOAuthProvider } from '../core/oauth/provider.ts'
 import type { Handle, Plugin, Route, ServerSpec, Status } from '../core/plugin.ts'
 import { createRoutes } from '../core/servers/routes.ts'
 import { createServers } from '../core/servers/servers.ts'
+import { createInventory } from '../core/storage.ts'
 import { openStore } from '../core/store/store.ts'
 import { dummy } from '../plugins/dummy/index.ts'
 import { checkAnswer } from './api-answers.ts'
@@ -76,6 +78,7 @@ export function engine(t: TestContext) {
 export interface Given {
   url?: string
   plugins?: Plugin[]
+  mounts?: Config['mounts']
   /** In place of dummy. */
   authenticator?: Plugin & Required<Pick<Plugin, 'authenticator'>>
   limits?: object
@@ -93,6 +96,7 @@ export async function apiHub(
   {
     url,
     plugins = [],
+    mounts = [],
     authenticator = dummy({ password: 'the shared one' }),
     limits = {},
     profiles,
@@ -121,6 +125,7 @@ export async function apiHub(
     roles,
     scopes,
     spawner: running.plugin,
+    mounts,
     proxy,
     timeouts: { slow: '10s', start: '5s', answer: '2s', hook: '2s', stop: '2s' },
     limits,
@@ -161,6 +166,7 @@ export async function apiHub(
     closing,
   })
   const ends: object[] = []
+  const storage = createInventory({ mounts: mountsIn(settings), users: identity.users, audit, log: silent, closing })
   const core: Core = {
     settings,
     log: silent,
@@ -169,6 +175,7 @@ export async function apiHub(
     ...identity,
     oauth,
     servers,
+    storage,
     routes,
     metrics,
     audit,

@@ -33,7 +33,13 @@ const held = {
 }
 const profiles = {
   notebook: { name: 'notebook', label: 'Notebook', description: 'Python, for courses and small data', cpus: 1, memory: '1G' },
-  large: { name: 'large', label: 'Large notebook', description: 'For training and large data. Please stop it when you are done.', cpus: 8, memory: '32G' },
+  large: {
+    name: 'large', label: 'Large notebook', description: 'For training and large data. Please stop it when you are done.', cpus: 8, memory: '32G',
+    choices: [
+      { name: 'python', label: 'Python', options: [{ name: 'new', label: '3.14' }, { name: 'old', label: '3.12', description: 'for the course of 2024' }] },
+      { name: 'dataset', label: 'Data set', description: 'Small letters, at most 20', pattern: /[a-z]{0,20}/, env: 'DATASET' },
+    ],
+  },
   broken: {
     name: 'broken',
     label: 'Notebook',
@@ -89,6 +95,11 @@ test('a newcomer: the set-up link, sign-in, start, a notebook that computes, sto
   await page.getByRole('link', { name: 'Start' }).click()
   await page.waitForURL('**/hub/spawn/ada')
   await look(page, 'start')
+  await page.getByRole('radio', { name: /^Large notebook/ }).check()
+  await page.getByLabel('Python', { exact: true }).selectOption('3.12 – for the course of 2024')
+  await page.getByLabel('Data set').fill('birds')
+  await look(page, 'start-choices')
+  await page.getByRole('radio', { name: 'Notebook Python' }).check()
   await say(hub, 'Your files are being fetched')
   await page.getByRole('radio', { name: 'Large notebook' }).check()
   await page.getByRole('button', { name: 'Start' }).click()

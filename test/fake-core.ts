@@ -25,6 +25,7 @@ export interface FakeServer extends Server {
   ready: boolean
   record: ServerRecord
   node: string | undefined
+  notice: string | undefined
   failure: Server['failure']
   startedAt: number | undefined
   /** Say something to who waits; the terminal steps also end the start. */
@@ -43,6 +44,8 @@ export interface FakeCore extends Core {
   /** What the next OAuth request is answered with. */
   authorization: AuthorizeResult
   answers: { password?: LoginResult; finish?: LoginResult & { next: string }; known: boolean }
+  /** By profile, the places that are free. */
+  room: Map<string, number>
   /** Every call that changes something, in order. */
   calls: unknown[][]
 }
@@ -136,6 +139,7 @@ export function fakeCore(
     metrics: createMetrics(),
     audit: unrecorded,
     plugins,
+    storage: { look: async () => ({ stored: [], measuring: false, silent: [] }), erase: async () => {} },
     services: createServices({
       settings: settings.services,
       base,
@@ -147,6 +151,7 @@ export function fakeCore(
     end: async what => void calls.push(['end', what]),
     routes: createRoutes({ name: 'fake' }, silent, createMetrics(), closing.signal),
     calls,
+    room: new Map(),
     bearers,
     answers,
     authorization: { kind: 'refuse', status: 400, message: 'There is no such client.' },
@@ -371,6 +376,7 @@ export function fakeCore(
     servers: {
       get: (owner, name) => servers.get(owner.name)?.get(name),
       of: owner => [...(servers.get(owner.name)?.values() ?? [])],
+      room: async () => core.room,
       repairRoutes: async () => {},
       async rename() {
         throw new Error('no page renames servers')
@@ -486,6 +492,7 @@ function fakeServer(core: FakeCore, owner: UserRecord, name: string): FakeServer
     ready: false,
     path: serverPath(core.base, owner.name, name),
     node: undefined,
+    notice: undefined,
     failure: null,
     startedAt: undefined,
     say(step, message, progress, cause) {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
 import { type TestContext, test } from 'node:test'
 import type { Hub, Mount, ServerView, Spawn, User } from 'swarmhub'
 import { localVolume } from '../plugins/local-volume/index.ts'
@@ -10,6 +11,12 @@ const target = '/home/jovyan/work'
 
 testMount('local-volume', async t => {
   const plugin = localVolume({ target })
+  await plugin.setup(fakeHub(t))
+  return { mount: plugin.mount, hub: 'test-hub' }
+})
+
+testMount('local-volume that ends with the server', async t => {
+  const plugin = localVolume({ target, keep: 'server' })
   await plugin.setup(fakeHub(t))
   return { mount: plugin.mount, hub: 'test-hub' }
 })
@@ -30,9 +37,10 @@ const view = (user: User, name: string, node?: string): ServerView => {
 async function onHub(t: TestContext, options: Partial<Parameters<typeof localVolume>[0]> = {}, hub?: Hub) {
   const views: ServerView[] = []
   const own = hub ?? fakeHub(t, { servers: () => views })
-  const plugin = localVolume({ target, ...options })
+  const plugin = localVolume({ target, docker: '/nonexistent/docker.sock', ...options })
   await plugin.setup(own)
   const mount: Mount = plugin.mount
+  own.erase = id => plugin.mount.erase({ id }, fakeContext())
   /** Where a start of this user's server is placed. */
   const placed = async (user: User, server = '', constraints?: string[]) => {
     const spawn = fakeSpawn('h', user, server)
@@ -106,7 +114,7 @@ test('a stop is not refused when the node cannot be written down', async t => {
   const full = async () => {
     throw new Error('disk full')
   }
-  const file = async () => ({ data: { nodes: {} }, update: full, remove: full }) as never
+  const file = async () => ({ data: { nodes: {}, owners: {} }, update: full, remove: full }) as never
   const { plugin } = await onHub(t, {}, fakeHub(t, { servers: () => views, file }))
   const spawn = fakeSpawn('h')
   views.push(view(spawn.user, '', 'node2'))
@@ -135,6 +143,7 @@ test('shared storage and servers without a node pin nothing', async t => {
 test('an admin sees where volumes are, and may let one go', async t => {
   const { plugin, views, ran, placed } = await onHub(t)
   const { nodes, forget } = plugin.commands
+  await plugin.mount.attach(fakeSpawn('h', somebody()))
   const user = somebody()
   assert.equal(nodes.run(), '')
   views.push(view(user, '', 'node2'))
@@ -159,4 +168,96 @@ test('two of them with two prefixes have two names; wrong options are refused', 
     { target, sise: '1G' },
   ])
     assert.throws(() => localVolume(options as never), { code: 'config' }, JSON.stringify(options))
+})
+
+/** The name of the volume that a start of this user has. */
+const volumeOf = async (mount: Mount, user: User) => (await mount.attach(fakeSpawn('h', user), fakeContext()))[0]?.source
+
+test('names of the hubs that came before can be kept, and a user keeps the volume when renamed', async t => {
+  const md5 = (text: string) => createHash('md5').update(text).digest('hex')
+  const { mount } = await onHub(t, { name: user => `jupyterhub-user-${md5(user.name)}` })
+  const anna = somebody('anna')
+  assert.equal(await volumeOf(mount, anna), 'jupyterhub-user-a70f9e38ff015afaa9ab0aacabee2e13')
+  assert.equal(await volumeOf(mount, { ...anna, name: 'anna-maria' }), 'jupyterhub-user-a70f9e38ff015afaa9ab0aacabee2e13')
+})
+
+test('nobody gets a volume that is or was somebody else’s, until an admin gives it', async t => {
+  const people: User[] = []
+  const shared = await onHub(t, { name: user => `home-${user.name.slice(-4)}` }, fakeHub(t, { people }))
+  const [anna, hanna] = [somebody('anna'), somebody('hanna')]
+  people.push(hanna)
+  assert.equal(await volumeOf(shared.mount, anna), 'home-anna')
+  await assert.rejects(volumeOf(shared.mount, hanna), { code: 'conflict', message: /home-anna is somebody else/ })
+  const refused = (await volumeOf(shared.mount, hanna).catch(error => error)) as { details: { code: string } }
+  assert.equal(refused.details.code, 'mount')
+  const { give } = shared.plugin.commands
+  await assert.rejects(give.run(['home-anna', 'nobody']), { code: 'missing' })
+  await give.run(['home-anna', 'hanna'])
+  assert.equal(await volumeOf(shared.mount, hanna), 'home-anna')
+  await assert.rejects(volumeOf(shared.mount, anna), { code: 'conflict' })
+  const again = await onHub(t)
+  const first = somebody('bob')
+  await volumeOf(again.mount, first)
+  await assert.rejects(volumeOf(again.mount, { ...first, id: 'another-bob' }), { code: 'conflict' })
+})
+
+test('a name that is none is no start', async t => {
+  for (const name of ['a/b', '', 'a b', '../x', 'x'.repeat(129), undefined]) {
+    const { mount } = await onHub(t, { name: () => name as string })
+    await assert.rejects(volumeOf(mount, somebody()), { code: 'failed' }, String(name))
+  }
+})
+
+test('a volume that ends with its server has no name, no node and no entry', async t => {
+  const { plugin, mount, views, ran, placed } = await onHub(t, { keep: 'server', labels: { course: 'physics' } })
+  const user = somebody()
+  const [volume] = await mount.attach(fakeSpawn('h', user), fakeContext())
+  assert.ok(volume && !('source' in volume))
+  assert.equal(volume.labels?.course, 'physics')
+  views.push(view(user, '', 'node1'))
+  await ran(fakeSpawn('h', user))
+  assert.deepEqual(await placed(user), [])
+  assert.equal(plugin.commands.list.run(), '')
+})
+
+test('a volume of another hub is placed before its first start', async t => {
+  const { plugin, placed } = await onHub(t)
+  const user = somebody()
+  const { place, list } = plugin.commands
+  await assert.rejects(place.run([`swarmhub-${user.slug}`, 'a b']), { code: 'invalid' })
+  await assert.rejects(place.run(['a/b', 'node1']), { code: 'invalid' })
+  await place.run([`swarmhub-${user.slug}`, 'node1'])
+  assert.deepEqual(await placed(user), ['node.hostname==node1'])
+  assert.match(list.run(), new RegExp(`^swarmhub-${user.slug}  ${user.slug}  node1  \\d{4}-\\d\\d-\\d\\d$`))
+})
+
+test('the inventory tells whose, where and since when at once, whatever the engine does', async t => {
+  const { mount, views, ran } = await onHub(t)
+  const user = somebody()
+  await volumeOf(mount, user)
+  views.push(view(user, '', 'node2'))
+  await ran(fakeSpawn('h', user))
+  const found = []
+  for await (const storage of mount.inventory!(fakeContext())) found.push(storage)
+  const day = new Date(new Date().toISOString().slice(0, 10))
+  const id = `swarmhub-${user.slug}`
+  assert.deepEqual(found, [{ id, where: `volume ${id} on node2`, owner: user.slug, lastUse: day }])
+})
+
+test('nothing is erased that is in use, not known, not confirmed or on no known node', async t => {
+  const { plugin, mount, views } = await onHub(t)
+  const user = somebody()
+  const id = `swarmhub-${user.slug}`
+  await volumeOf(mount, user)
+  const { erase, list } = plugin.commands
+  await assert.rejects(erase.run([id]), { code: 'invalid', message: /Nothing was erased/ })
+  await assert.rejects(erase.run([id, 'x']), { code: 'invalid' })
+  await assert.rejects(erase.run(['x', 'x']), { code: 'missing' })
+  await assert.rejects(erase.run([id, id]), { code: 'failed', message: /not known on which node/ })
+  views.push(view(user, '', 'node2'))
+  await assert.rejects(erase.run([id, id]), { code: 'conflict', message: /Stop it first/ })
+  views.length = 0
+  await plugin.commands.place.run([id, 'node2'])
+  await assert.rejects(erase.run([id, id]), { code: 'unavailable' }, 'there is no engine')
+  assert.match(list.run(), new RegExp(id), 'what could not be erased is still there')
 })

@@ -2,10 +2,12 @@ import assert from 'node:assert/strict'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { json } from 'node:stream/consumers'
 import { type TestContext, test } from 'node:test'
+import { silent } from 'swarmhub'
 import { overlay } from '../plugins/overlay/index.ts'
-import { clash, isSubnet } from '../plugins/overlay/subnet.ts'
+import { clash, firstFree, isSubnet } from '../plugins/overlay/subnet.ts'
+import { checkSupply, warningOf } from '../plugins/overlay/usage.ts'
 import { fakeHub } from './roles/hub.ts'
-import { fakeContext, fakeSpawn } from './roles/spawn.ts'
+import { fakeContext, fakeSpawn, somebody } from './roles/spawn.ts'
 import { engineAt } from './swarm-engine.ts'
 
 interface Network {
@@ -22,20 +24,24 @@ async function engineWith(
   t: TestContext,
   networks: Network[],
   create?: (request: IncomingMessage, reply: ServerResponse) => void,
+  tasks: object[] = [],
 ) {
+  const calls: string[] = []
   const made: { IPAM: { Config: { Subnet: string }[] }; Options: object }[] = []
   const docker = await engineAt(t, async (request, reply) => {
     const path = request.url?.replace(/^\/v[\d.]+|\?.*$/g, '')
+    calls.push(`${request.method} ${path}`)
+    if (path === '/tasks') return reply.end(JSON.stringify(tasks))
     if (path === '/version') return reply.end('{"ApiVersion":"1.41"}')
     if (path === '/nodes') return reply.end(JSON.stringify([{ Status: { Addr: '10.97.3.4' } }]))
     if (path === '/networks') return reply.end(JSON.stringify(networks))
-    const body = (await json(request)) as (typeof made)[number] & { Name: string }
+    const body = (await json(request)) as (typeof made)[number] & Network
     made.push(body)
     if (create) return create(request, reply)
-    networks.push({ Id: 'made', Name: body.Name, Driver: 'overlay', Scope: 'swarm', Attachable: true, IPAM: body.IPAM })
+    networks.push({ ...body, Id: 'made', Scope: 'swarm' })
     reply.end('{"Id":"made"}')
   })
-  return { docker, made }
+  return { docker, made, calls }
 }
 
 const network = (Name: string, Subnet: string, more: Partial<Network> = {}): Network => {
@@ -112,4 +118,65 @@ test('a network of a similar name is another one', async t => {
 
 test('a hub that comes up before its engine starts all the same', async t => {
   await overlay({ docker: '/no/such.sock' }).setup(fakeHub(t))
+})
+
+test('of a range the first network is given that shares no address with any other, until there is none', () => {
+  assert.equal(firstFree('10.112.0.0/12', 27, []), '10.112.0.0/27')
+  assert.equal(firstFree('10.112.0.0/12', 27, ['10.112.0.0/27', '10.112.0.64/27']), '10.112.0.32/27')
+  assert.equal(firstFree('10.112.0.0/12', 24, ['10.112.0.33/32', '10.112.0.0/15', 'fd00::/64']), '10.114.0.0/24')
+  assert.equal(firstFree('10.112.0.0/28', 28, ['10.112.0.3/32']), undefined)
+  assert.equal(firstFree('10.112.0.0/24', 16, []), undefined)
+  const used: string[] = []
+  for (let next = firstFree('10.0.0.0/24', 27, used); next; next = firstFree('10.0.0.0/24', 27, used)) used.push(next)
+  assert.equal(new Set(used).size, 8)
+  assert.ok(used.every((one, i) => used.every((other, j) => i === j || !clash(one, other))))
+})
+
+test('a supply that runs low is warned of, and one that is nearly used up is not well', () => {
+  const usage = (used: number) => ({ what: 'addresses in 10.96.0.0/24', used, total: 253 })
+  assert.equal(warningOf(usage(200)), undefined)
+  assert.match(warningOf(usage(210)) ?? '', /Of 253 addresses in 10.96.0.0\/24 only 43 are left/)
+  checkSupply(usage(230))
+  assert.throws(() => checkSupply(usage(245)), { code: 'unavailable', message: /only 8 are left/ })
+})
+
+test('the addresses of the network are counted by its tasks and their nodes; the log warns once, and health tells when few are left', async t => {
+  const tasks = Array.from({ length: 12 }, (_, i) => ({
+    NodeID: `n${i % 2}`,
+    NetworksAttachments: [{ Network: { ID: i < 10 ? 'id-swarmhub' : 'another' } }],
+  }))
+  const { docker } = await engineWith(t, [network('swarmhub', '10.96.0.0/28')], undefined, tasks)
+  const warnings: string[] = []
+  const plugin = overlay({ docker })
+  await plugin.setup(fakeHub(t, { log: { ...silent, warn: message => void warnings.push(message) } }))
+  await plugin.jobs.supply.run(fakeContext())
+  await plugin.jobs.supply.run(fakeContext())
+  assert.deepEqual(warnings.length, 1)
+  assert.match(warnings[0] ?? '', /Of 13 addresses in 10.96.0.0\/28 only 1 are left/)
+  await plugin.health(AbortSignal.timeout(5000))
+  tasks.push({ NodeID: 'n3', NetworksAttachments: [{ Network: { ID: 'id-swarmhub' } }] })
+  await assert.rejects(plugin.health(AbortSignal.timeout(5000)), { message: /only 0 are left/ })
+})
+
+test('a network that is less safe than the config says is refused', async t => {
+  const { docker } = await engineWith(t, [network('swarmhub', '10.96.0.0/16')])
+  const setup = (options: object) => overlay({ docker, ...options }).setup(fakeHub(t))
+  await assert.rejects(setup({ encrypted: true }), { code: 'config', message: /is not encrypted/ })
+  await assert.rejects(setup({ internal: true }), { code: 'config', message: /is not internal/ })
+  assert.throws(() => overlay({ per: 'user', attachable: false }), { code: 'config' })
+})
+
+test('a network of a user’s that is not this hub’s is left alone', async t => {
+  const user = somebody('alice')
+  for (const Labels of [{}, { 'org.swarmhub.hub': 'another', 'org.swarmhub.network': 'u-alice' }]) {
+    const there = { ...network('swarmhub-u-alice', '10.112.0.0/27'), Labels }
+    const { docker, calls } = await engineWith(t, [there])
+    const plugin = overlay({ docker, per: 'user' })
+    await plugin.setup(fakeHub(t, { id: 'mine' }))
+    await assert.rejects(async () => plugin.network.join(fakeSpawn('mine', user), fakeContext()), { code: 'conflict' })
+    assert.ok(
+      calls.every(call => call.startsWith('GET')),
+      calls.join(),
+    )
+  }
 })

@@ -4,7 +4,7 @@ import { check } from '../core/config/check.ts'
 import type { Config, Settings } from '../core/config/schema.ts'
 import { isHubError } from '../core/errors.ts'
 import type { Plugin, User } from '../core/plugin.ts'
-import { compose, profilesFor, stillValid } from '../core/servers/profiles.ts'
+import { compose, offersOf, profilesFor, stillValid } from '../core/servers/profiles.ts'
 import { draftOf } from '../core/servers/spec.ts'
 
 const part = { name: 'part', authenticator: { kind: 'password', label: 'x', check: async () => null } }
@@ -259,4 +259,40 @@ test('profiles: plugins that stand in profiles, options and overrides are plugin
     result.plugins.map(({ name }) => name),
     ['part', 'run', 'proxy', 'fast', 'in-option', 'data'],
   )
+})
+
+test('what may be started is told with every image of a profile, an option and an override, and where it may run then', () => {
+  const found = [
+    ...offersOf(
+      offer({
+        profiles: [
+          {
+            name: 'a',
+            label: 'A',
+            image: 'x:1',
+            placement: { constraints: ['node.role==worker'] },
+            choices: [
+              {
+                name: 'size',
+                label: 'Size',
+                options: [
+                  { name: 'small', label: 'Small', memory: '1G' },
+                  { name: 'gpu', label: 'GPU', image: 'x:gpu', placement: { constraints: ['node.labels.gpu==true'] } },
+                ],
+              },
+            ],
+          },
+          { name: 'b', label: 'B' },
+        ],
+        overrides: [{ groups: ['early'], profiles: ['a'], image: 'x:2' }],
+      }),
+    ),
+  ].map(({ profile, image, placement }) => [profile, image, placement?.constraints?.join()])
+  assert.deepEqual(found, [
+    ['a', 'x:1', 'node.role==worker'],
+    ['a', 'x:gpu', 'node.role==worker,node.labels.gpu==true'],
+    ['a', 'x:2', 'node.role==worker'],
+    ['a', 'x:gpu', 'node.role==worker,node.labels.gpu==true'],
+    ['b', undefined, undefined],
+  ])
 })

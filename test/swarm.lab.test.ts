@@ -266,7 +266,7 @@ test('a server whose node is emptied or lost is gone, with that cause; a silent 
   await until(first.handle, 'running')
   await docker(manager, 'node', 'update', '--availability', 'drain', worker.id)
   const drained = await gone(spawner, first.handle)
-  assert.equal(drained.cause.code, 'killed')
+  assert.equal(drained.cause.code, 'node-drained')
   assert.match(drained.cause.message, new RegExp(`${worker.name}, is being emptied`))
   await spawner.stop(first.handle, fakeContext())
 

@@ -340,7 +340,7 @@ test('the sections of the administration are on each of its pages, each for who 
   const { root, browse } = await adminHub(t, {
     roles: [{ name: 'tutor', scopes: ['admin-ui', 'list:users!group=class', 'list:groups'], users: ['tutor'] }],
   })
-  const paths = ['admin', 'admin/groups', 'admin/shares', 'admin/services', 'admin/roles', 'admin/audit']
+  const paths = ['admin', 'admin/groups', 'admin/shares', 'admin/services', 'admin/storage', 'admin/roles', 'admin/audit']
   const links = (text: string) =>
     [...(/aria-label="Administration">(.*?)<\/nav>/s.exec(text)?.[1] ?? '').matchAll(/href="\/hub\/([^"]+)"/g)].map(
       ([, at]) => at,

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Hono } from 'hono'
+import type { HubEnv } from '../core/plugin.ts'
 import { createAuthorize } from '../core/web/authorize.tsx'
 import { browse, fakeCore, token } from './fake-core.ts'
 
@@ -207,4 +208,22 @@ test('the confirmation says who asks for what; agreeing needs _xsrf and sends th
   )
   assert.equal(agreed.headers.get('location'), '/user/root/oauth_callback?code=c')
   assert.deepEqual(core.calls[0]?.[4], scopes)
+})
+
+test('a plugin’s page of the administration is linked there, for who holds its scope, and for nobody in the bar', async () => {
+  const web = new Hono<HubEnv>().get('/nodes', c => c.text('the nodes'))
+  const links = [
+    { label: 'Nodes', page: 'nodes', scope: 'admin-ui' },
+    { label: 'Mine', page: 'mine' },
+  ]
+  const core = fakeCore({ plugins: [{ name: 'swarm', web, links }] })
+  core.addUser('root', { admin: true })
+  core.addUser('alice', { scopes: ['list:users', 'list:groups'] })
+  const seen = async (who: string, path: string) => {
+    const text = await (await browse(core, who).get(path)).text()
+    return [...text.matchAll(/href="\/hub\/x\/swarm\/(\w+)"/g)].map(([, page]) => page)
+  }
+  assert.deepEqual(await seen('root', '/hub/home'), ['mine'])
+  assert.deepEqual(await seen('alice', '/hub/home'), ['mine'])
+  assert.deepEqual(await seen('root', '/hub/admin/services'), ['mine', 'nodes'])
 })

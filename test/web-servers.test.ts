@@ -502,3 +502,24 @@ test('user-redirect leads to this page of the visitor’s own server, the query 
   assert.equal(url.pathname, '/hub/spawn/bob@x.org')
   assert.equal(url.searchParams.get('next'), '/user/bob@x.org/git-pull?repo=https%3A%2F%2Fx%2Fy&urlpath=lab%2Ftree%3Fa%3D1')
 })
+
+test('the start page tells how many more of each profile there is room for, where that is known', async () => {
+  const { core, alice } = hubOf({ profiles: ['a', 'b', 'c', 'd'].map(name => ({ name, label: `Profile ${name}` })) })
+  core.room = new Map([
+    ['a', 0],
+    ['b', 1],
+    ['c', 3],
+  ])
+  const page = await (await alice.get('/hub/spawn')).text()
+  const [, a, b, c, d] = page.split(/<strong>Profile ./)
+  assert.match(a ?? '', /no machine has room for it at the moment/)
+  assert.match(b ?? '', /1 free place</)
+  assert.match(c ?? '', /3 free places</)
+  assert.doesNotMatch(d ?? '', /free place|no machine/)
+})
+
+test('what a user should know of a running server stands on its card', async () => {
+  const { core, alice } = hubOf()
+  running(core, 'alice').notice = 'The machine n1 is being taken out of service.'
+  assert.match(await (await alice.get('/hub/home')).text(), /<p class="notice">The machine n1 is being taken out of service/)
+})

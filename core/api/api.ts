@@ -169,31 +169,31 @@ async function admit(core: Core, c: ApiContext, path: string, access: Endpoint['
 const ofServer = /^\/(users\/:user\/server|share(s|-codes)\/:user\/)/
 
 /** What every answer carries, and how long it took. */
-const dress = (core: Core) =>
-  async function dress(c: ApiContext, next: () => Promise<void>): Promise<void> {
+const dress = (core: Core) => {
+  const common = Object.entries({
+    'Access-Control-Allow-Headers': 'accept, content-type, authorization',
+    'Cache-Control': 'no-store',
+    // A notebook's page has our origin: it could open an answer in a window, and read it there.
+    'Cross-Origin-Opener-Policy': 'same-origin',
+    'Content-Security-Policy': `frame-ancestors 'none'; report-uri ${core.base}hub/security/csp-report; default-src 'none'`,
+    'X-Content-Type-Options': 'nosniff',
+    'X-JupyterHub-Version': jupyterhubVersion,
+  })
+  const configured = Object.entries(core.settings.headers)
+  return async function dress(c: ApiContext, next: () => Promise<void>): Promise<void> {
     const began = performance.now()
     c.set('log', core.log)
     await core.audit.during(origin(c), next)
     const labels = { method: c.req.method, handler: routePath(c), code: String(c.res.status) }
     core.metrics.request.observe(labels, (performance.now() - began) / 1000)
-    const missing = ([name, value]: [string, string]) => c.res.headers.has(name) || c.res.headers.set(name, value)
-    Object.entries({
-      'Access-Control-Allow-Headers': 'accept, content-type, authorization',
-      'Cache-Control': 'no-store',
-      // A notebook's page has our origin: it could open an answer in a window, and read it there.
-      'Cross-Origin-Opener-Policy': 'same-origin',
-      'Content-Security-Policy': `frame-ancestors 'none'; report-uri ${core.base}hub/security/csp-report; default-src 'none'`,
-      'X-Content-Type-Options': 'nosniff',
-      'X-JupyterHub-Version': jupyterhubVersion,
-    }).forEach(missing)
-    for (const [name, value] of Object.entries(core.settings.headers)) c.res.headers.set(name, value)
+    const { headers } = c.res
+    for (const [name, value] of common) if (!headers.has(name)) headers.set(name, value)
+    for (const [name, value] of configured) headers.set(name, value)
   }
-
-async function refuseEncoded(c: ApiContext, next: () => Promise<void>): Promise<Response | undefined> {
-  if (c.req.header('content-encoding')) return answer(c, 415, 'Send the body without Content-Encoding.')
-  await next()
-  return undefined
 }
+
+const refuseEncoded = (c: ApiContext, next: () => Promise<void>) =>
+  c.req.header('content-encoding') ? Promise.resolve(answer(c, 415, 'Send the body without Content-Encoding.')) : next()
 
 const tooLarge = () => {
   throw new HTTPException(413, { message: `A body has at most ${largestBody} bytes here.` })

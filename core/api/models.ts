@@ -21,12 +21,15 @@ export function userModel(
   user: UserRecord,
   stopped = false,
 ): z.output<typeof answers.user> | undefined {
-  const may = (scope: string) => caller.allows(scope, { user: user.name })
+  const target = { user: user.name }
+  const may = (scope: string) => caller.allows(scope, target)
   const servers = core.servers.begun(user)
   const model: z.output<typeof answers.user> = { kind: 'user', name: user.name }
   const empty = Object.keys(model).length
-  if (may('read:users:name')) Object.assign(model, { admin: user.admin, user_info: null })
-  if (may('read:roles:users')) Object.assign(model, { admin: user.admin, roles: core.roles.of(user) })
+  const [named, roles] = [may('read:users:name'), may('read:roles:users')]
+  if (named || roles) model.admin = user.admin
+  if (named) model.user_info = null
+  if (roles) model.roles = core.roles.of(user)
   if (may('read:users:groups')) model.groups = [...core.users.groups.of(user.id)]
   if (may('read:users:activity')) model.last_activity = stamp(core.users.lastActivity(user.id))
   if (may('read:users')) {

@@ -142,7 +142,7 @@ const pluginShape = z.strictObject({
   proxy: z.looseObject({ add: does(), remove: does(), list: does() }).optional(),
   hooks: z.strictObject(hooks).optional(),
   web: app().optional(),
-  links: z.array(z.strictObject({ label: z.string().min(1), page: z.string() })).optional(),
+  links: z.array(z.strictObject({ label: z.string().min(1), page: z.string(), scope: z.string().min(1).optional() })).optional(),
   welcome: app().optional(),
   remote: app().optional(),
   api: app().optional(),

@@ -27,7 +27,7 @@ export function accessRules({ access, roles }: Pick<Settings, 'access' | 'roles'
 export function createAccess(rules: Rules): Access {
   const spelled = (names: readonly string[]) => new Set(names.map(normalizeUsername))
   const [users, admins, blocked] = [spelled(rules.users), spelled(rules.admins), spelled(rules.blocked)]
-  const has = (names: Set<string | undefined>, name: string) => names.has(normalizeUsername(name) ?? '')
+  const has = (names: Set<string | undefined>, name: string) => names.size > 0 && names.has(normalizeUsername(name) ?? '')
   const shares = (some: readonly string[], others: readonly string[]) => some.some(one => others.includes(one))
   // Rules that contradict each other let nobody in; the start refuses them before it comes to this.
   const sound = checkAccess(rules).length === 0

@@ -100,4 +100,8 @@ export function createActivity(store: Store, resolution = 0): Activity {
   }
 }
 
-const keyOf = (by: Means | undefined) => (by ? Object.entries(by).flat().join(' ') : 'user')
+function keyOf(by: Means | undefined): string {
+  if (!by) return 'user'
+  if ('server' in by) return `server ${by.server}`
+  return 'token' in by ? `token ${by.token}` : `session ${by.session}`
+}

@@ -30,3 +30,6 @@ export function causeOf(error: unknown): Cause {
 export function isOwnExit(cause: Cause): boolean {
   return cause.code === 'stopped' || (cause.code === 'exited' && cause.exitCode === 0)
 }
+
+/** Did its node go, and it with it? */
+export const isNodeGone = ({ code }: Cause): boolean => code === 'node-lost' || code === 'node-drained'

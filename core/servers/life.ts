@@ -25,11 +25,11 @@ import type {
 } from '../plugin.ts'
 import { emptyServer, type ServerRecord, type UserRecord } from '../store/records.ts'
 import { answers } from './answers.ts'
-import { causeOf, failure, isOwnExit } from './cause.ts'
+import { causeOf, failure, isNodeGone, isOwnExit } from './cause.ts'
 import { presentable } from './logs.ts'
 import type { Routes } from './routes.ts'
 import type { Server, StartEvent, StartRequest } from './server.ts'
-import { checkSpec, draftOf } from './spec.ts'
+import { checkBinds, checkSpec, draftOf } from './spec.ts'
 import { createStartLog, type StartLog } from './start-log.ts'
 
 /** Milliseconds between two looks at a server that is starting: where the spawner tells of changes by itself, and where it does not. */
@@ -92,6 +92,7 @@ export function createLife(parts: LifeParts, ownerId: string, name: string): Lif
   /** Its route, while that is live. */
   let route: Route | undefined
   let node: string | undefined
+  let notice: string | undefined
   let unknown = false
   let startLog: StartLog | undefined
   let heardAt: number | undefined
@@ -215,6 +216,7 @@ export function createLife(parts: LifeParts, ownerId: string, name: string): Lif
       last = now
       if (status.state === 'gone') throw failure(status.cause)
       if (status.state !== 'unknown') node = status.node
+      notice = status.state === 'running' ? status.notice : undefined
       if (status.state === 'running') return status.target
       if (status.state === 'starting') {
         startLog?.tell(status.step, status.message, { percent: status.percent })
@@ -339,6 +341,7 @@ export function createLife(parts: LifeParts, ownerId: string, name: string): Lif
     const failed = cause && cause.code !== 'cancelled' && !isOwnExit(cause) ? { cause, at: new Date().toISOString() } : null
     await save(draft => Object.assign(draft, { handle: null, ready: false, failure: failed }))
     node = undefined
+    notice = undefined
   }
 
   /** A start of unknown outcome is settled by reading. */
@@ -381,6 +384,9 @@ export function createLife(parts: LifeParts, ownerId: string, name: string): Lif
     },
     get node() {
       return node
+    },
+    get notice() {
+      return notice
     },
     get failure() {
       return record().failure as Server['failure']
@@ -442,6 +448,7 @@ export function createLife(parts: LifeParts, ownerId: string, name: string): Lif
           const spawn = await draft(request, profile, user, { generation, token }, signal)
           const up = async () => {
             checkSpec(spawn.draft, hub, settings.limits.binds)
+            await checkBinds(spawn.draft, settings.limits.binds)
             // A start that is cancelled is waited for, so that what it made can be taken down.
             const handle = await ask(
               'start',
@@ -482,11 +489,12 @@ export function createLife(parts: LifeParts, ownerId: string, name: string): Lif
           const cause = found?.status.state === 'gone' ? found.status.cause : interrupted
           const action = isOwnExit(cause) ? 'server.stop' : 'server.crash'
           audit.record({ action, actor: null, address: null, target: target(), details: { cause: cause.code } })
-          return await begin('stop', () => takeDown(cause.code === 'node-lost' ? 'lost' : 'exited', cause))
+          return await begin('stop', () => takeDown(isNodeGone(cause) ? 'lost' : 'exited', cause))
         }
         unknown = found.status.state === 'unknown'
         if (found.status.state === 'unknown') return
         node = found.status.node
+        notice = found.status.state === 'running' ? found.status.notice : undefined
         if (!ready) return resume(found.handle, generation)
         if (found.status.state === 'starting' && route) {
           // The engine starts it again. Its address may be somebody else's by now.

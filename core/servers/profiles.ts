@@ -1,15 +1,15 @@
 import type { OverrideSettings, ProfileSettings, Shape } from '../config/profile.ts'
 import type { Settings } from '../config/schema.ts'
 import { HubError, messageOf } from '../errors.ts'
-import type { Choice, Choices, Profile, User } from '../plugin.ts'
+import type { Choice, Choices, Offer, Placement, Profile, User } from '../plugin.ts'
 
-type Offer = Pick<Settings, 'profiles' | 'overrides'>
+type Offers = Pick<Settings, 'profiles' | 'overrides'>
 
 /**
  * The profiles that this user may use, in config order, with the overrides that concern them. A choice shows only the options that are
  * for this user. What a function of the config fails to give for them is left out.
  */
-export function profilesFor(offer: Offer, user: User): Profile[] {
+export function profilesFor(offer: Offers, user: User): Profile[] {
   return offer.profiles
     .filter(profile => isFor(profile, user))
     .map(profile => {
@@ -30,7 +30,7 @@ export const asks = (profiles: readonly Profile[]): boolean => profiles.length !
  * gives nothing usable for them.
  */
 export function compose(
-  offer: Offer,
+  offer: Offers,
   user: User,
   name: string | undefined,
   given: Choices,
@@ -63,8 +63,34 @@ export function compose(
   return { profile: resolved, choices }
 }
 
+/** Every image that may come to run by a profile, one of its options or one override, with its placement. */
+export function* offersOf({ profiles, overrides }: Offers): Generator<Offer> {
+  for (const profile of profiles) {
+    const { choices = [], name, ...base } = profile
+    const changes = overrides.filter(({ profiles }) => profiles === undefined || profiles.includes(name))
+    const shapes: Shape[] = [
+      base,
+      ...changes.map(({ users: _, groups: __, profiles: ___, ...change }) => merge<Shape>(base, change)),
+    ]
+    for (const shape of shapes) {
+      yield offerOf(name, shape)
+      for (const choice of choices) {
+        if (!('options' in choice)) continue
+        for (const { name: _, label: __, description: ___, groups: ____, ...change } of choice.options)
+          if (change.image !== undefined || change.placement !== undefined) yield offerOf(name, merge(shape, change))
+      }
+    }
+  }
+}
+
+const offerOf = (profile: string, { image, placement }: Shape): Offer => ({
+  profile,
+  ...(image !== undefined && { image }),
+  ...(placement && { placement: placement as Placement }),
+})
+
 /** Of choices made some time ago, those that could be made today. */
-export function stillValid(offer: Offer, user: User, profile: string, choices: Choices): Choices {
+export function stillValid(offer: Offers, user: User, profile: string, choices: Choices): Choices {
   return Object.fromEntries(
     Object.entries(choices).filter(([key, value]) => {
       try {
@@ -77,7 +103,7 @@ export function stillValid(offer: Offer, user: User, profile: string, choices: C
   )
 }
 
-function allowed({ profiles }: Offer, user: User, name: string | undefined): ProfileSettings {
+function allowed({ profiles }: Offers, user: User, name: string | undefined): ProfileSettings {
   const mine = profiles.filter(profile => isFor(profile, user))
   const found = name === undefined ? mine[0] : mine.find(profile => profile.name === name)
   if (found) return found
@@ -90,7 +116,7 @@ function allowed({ profiles }: Offer, user: User, name: string | undefined): Pro
 const isFor = ({ groups }: { groups?: readonly string[] | undefined }, user: User) =>
   groups === undefined || groups.some(group => user.groups.includes(group))
 
-function overridden({ overrides }: Offer, profile: ProfileSettings, user: User): ProfileSettings {
+function overridden({ overrides }: Offers, profile: ProfileSettings, user: User): ProfileSettings {
   const concerns = ({ users, groups, profiles }: OverrideSettings) =>
     (profiles === undefined || profiles.includes(profile.name)) &&
     ((users === undefined && groups === undefined) || users?.includes(user.name) || groups?.some(g => user.groups.includes(g)))

@@ -30,6 +30,8 @@ export interface Server {
   readonly path: string
   /** Where it runs, when the engine told. */
   readonly node: string | undefined
+  /** What its user should know while it runs, when the engine told. */
+  readonly notice: string | undefined
   /** Why the last start failed or the server vanished; null after a good start or a wanted stop. */
   readonly failure: { cause: Cause; at: string } | null
   /** When the present start was asked for; monotonic milliseconds (`performance.now()`). */

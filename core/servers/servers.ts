@@ -23,6 +23,8 @@ export interface Servers {
   active(): Iterable<Server>
   /** The profiles that this user may use, in config order, as they are for them. */
   profiles(user: UserRecord): Profile[]
+  /** By profile, how many more servers would find a place now; only what is known within a second. Never rejects. */
+  room(profiles: readonly Profile[]): Promise<ReadonlyMap<string, number>>
   /** Check a request against the closed lists, and complete it. Throws as `start` does for what is on none. */
   choose(
     user: UserRecord,
@@ -185,6 +187,18 @@ export function createServers(parts: ServersParts): RunningServers {
     active: unfinished,
 
     profiles: user => profilesFor(settings, users.view(user)),
+
+    async room(profiles) {
+      if (!spawner!.capacity || profiles.length === 0) return new Map()
+      const who = { plugin, hook: 'spawner.capacity' }
+      try {
+        const places = await call(who, ctx => spawner!.capacity!(profiles, ctx), { log, signal: closing, deadline: 1000 })
+        return new Map(profiles.flatMap(({ name }, i) => (places[i] === undefined ? [] : [[name, places[i]]])))
+      } catch (error) {
+        log.debug('it is not known what has a place', { error: messageOf(error) })
+        return new Map()
+      }
+    },
 
     choose: (user, record, request) => {
       const { profile, choices } = composed(user, record, request)

@@ -1,4 +1,6 @@
+import { realpath } from 'node:fs/promises'
 import { posix } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Settings } from '../config/schema.ts'
 import { HubError } from '../errors.ts'
 import { labels, serverName, serverPath } from '../names.ts'
@@ -77,7 +79,8 @@ export function checkSpec(spec: ServerSpec, hub: { id: string }, binds: readonly
       refuse(`"${target}" is no place for a mount`)
     if (targets.has(target)) refuse(`two mounts have the target ${target}`)
     targets.add(target)
-    if (mount.type === 'volume' && !/^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(source ?? ''))
+    // One without a name is Docker's to name, and to remove with the container.
+    if (mount.type === 'volume' && source !== undefined && !/^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(source))
       refuse(`the mount at ${target} has no valid volume name`)
     if (mount.type === 'bind' && (!source?.startsWith('/') || /(^|\/)\.\.(\/|$)|\0/.test(source)))
       refuse(`the mount at ${target} has no valid source`)
@@ -94,4 +97,31 @@ export function checkSpec(spec: ServerSpec, hub: { id: string }, binds: readonly
     if (target !== undefined && (!target.startsWith('/') || /(^|\/)\.\.(\/|$)|\0/.test(target)))
       refuse(`"${target}" is no place for a file`)
   }
+}
+
+/**
+ * No bind may leave the folders that are allowed by a symbolic link. Only what is on this machine can be looked at: a folder that is not
+ * here is on the nodes alone. Throws `failed`; a folder that cannot be read within two seconds is refused.
+ */
+export async function checkBinds({ mounts }: Pick<ServerSpec, 'mounts'>, binds: readonly string[]): Promise<void> {
+  const sources = mounts.flatMap(({ type, source }) => (type === 'bind' && source !== undefined ? [source] : []))
+  if (sources.length === 0) return
+  const roots = (await Promise.all(binds.map(realFolder))).filter(folder => folder !== undefined)
+  for (const source of sources) {
+    const real = await realFolder(source)
+    if (real === undefined || roots.some(root => `${real}/`.startsWith(`${root}/`))) continue
+    const what = `the folder ${source} leads to ${real}, which is in none of those that "limits.binds" in the config allows`
+    throw new HubError('failed', `The server cannot be started: ${what}. Please tell your administrator.`)
+  }
+}
+
+/** Without symbolic links; undefined when it is not on this machine. */
+async function realFolder(path: string): Promise<string | undefined> {
+  const late = sleep(2000, undefined, { ref: false }).then(() => {
+    throw new HubError('failed', `The folder ${path} could not be looked at within 2 seconds. Please tell your administrator.`)
+  })
+  return Promise.race([realpath(path), late]).catch(error => {
+    if (['ENOENT', 'ENOTDIR'].includes(error.code)) return undefined
+    throw error
+  })
 }

@@ -75,13 +75,15 @@ export async function openFile<T>(
   }
 
   const apply = (value: T, changes: Waiting[]): T => {
-    const draft = structuredClone(value)
+    const before = JSON.stringify(value)
+    const draft: T = JSON.parse(before)
     for (const { change } of changes) {
       const result: unknown = change(draft)
       if (result instanceof Promise) throw new TypeError(`a change of ${path} waits for something: what it does then is lost`)
     }
     // Through JSON, so that memory never holds what a restart would read differently.
-    return fit(JSON.parse(JSON.stringify(draft)))
+    const after = JSON.stringify(draft)
+    return after === before ? value : fit(JSON.parse(after))
   }
 
   /** All changes that can be made, one after the other; the others are rejected. */
@@ -114,7 +116,7 @@ export async function openFile<T>(
     const durable = db.data
     if (durable === null) return taken.forEach(({ reject }) => void reject(removed()))
     const { next, kept } = applyAll(durable, taken)
-    if (unsure || JSON.stringify(next) !== JSON.stringify(durable)) {
+    if (unsure || next !== durable) {
       try {
         await db.adapter.write(next)
       } catch (cause) {

@@ -45,6 +45,7 @@ export function ServerCard({ core, caller, server, xsrf }: { core: Core; caller:
           </dd>
         </div>
       </dl>
+      {!stopped && server.notice && <p class="notice">{server.notice}</p>}
       {!stopped && caller.allows('access:servers', { user: ref.user, server: ref.name }) && (
         <p>
           <a href={serverPage(core, 'logs', target(server))} aria-label={`Log of ${serverLabel(server, caller)}`}>

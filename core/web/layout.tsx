@@ -30,7 +30,9 @@ export async function page(core: Core, c: PageContext, frame: Frame, body: Child
     ['home', 'Servers'],
     ['token', 'Tokens'],
     ...(visitor && c.get('caller').allows('admin-ui') ? [['admin', 'Admin']] : []),
-    ...core.plugins.flatMap(({ name, links = [] }) => links.map(({ label, page }) => [`x/${name}/${page}`, label])),
+    ...core.plugins.flatMap(({ name, links = [] }) =>
+      links.flatMap(({ label, page, scope }) => (scope === undefined ? [[`x/${name}/${page}`, label]] : [])),
+    ),
   ]
   const html = (
     <html lang="en">

@@ -104,6 +104,7 @@ async function startPage(
   { next, wish, refusal, status = 200 }: Shown,
 ) {
   const profiles = core.servers.profiles(owner)
+  const room = await core.servers.room(profiles)
   const last = server?.record
   const preferred =
     [wish?.profile, last?.profile].find(name => profiles.some(profile => profile.name === name)) ?? profiles[0]?.name
@@ -142,7 +143,7 @@ async function startPage(
                   <span>
                     <strong>{profile.label}</strong>
                     {profile.description && <span>{profile.description}</span>}
-                    <span class="muted">{facts(profile)}</span>
+                    <span class="muted">{facts(profile, room.get(profile.name))}</span>
                   </span>
                 </label>
                 {profile.choices && profile.choices.length > 0 && (
@@ -203,9 +204,11 @@ function ChoiceField({ profile, choice, value }: { profile: string; choice: Choi
   )
 }
 
-/** Its size and image in one line. */
-function facts(profile: Profile): string {
+/** Its size and image in one line, and how many more of it there is room for. */
+function facts(profile: Profile, places: number | undefined): string {
   const cpus = profile.cpus && `${profile.cpus} CPU${profile.cpus === 1 ? '' : 's'}`
   const memory = profile.memory && `${Number((profile.memory / 2 ** 30).toFixed(2))} GiB of memory`
-  return [cpus, memory, profile.image].filter(Boolean).join(' · ')
+  const free = places && `${places > 99 ? 'more than 99' : places} free place${places === 1 ? '' : 's'}`
+  const room = places === 0 ? 'no machine has room for it at the moment' : free
+  return [cpus, memory, profile.image, room].filter(Boolean).join(' · ')
 }

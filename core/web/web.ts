@@ -31,6 +31,7 @@ import { showStart, start } from './start.tsx'
 import { asset, assets, logo } from './static.ts'
 import { removeServer, stop } from './stop.ts'
 import { stopped } from './stopped.tsx'
+import { eraseStorage, showStorage } from './storage.tsx'
 import { createToken, revokeToken, showTokens } from './tokens.tsx'
 import { deleteUser, renameUser, revokeOf, setAdmin, showUser, signOutOf } from './user.tsx'
 
@@ -127,6 +128,9 @@ export function createWeb(core: Core): Hono<WebEnv> {
   app.post(hub('admin/groups/:group/remove'), navigated, visitor, fields, removeMember(core))
   app.post(hub('admin/groups/:group/properties'), navigated, visitor, fields, setProperties(core))
   app.post(hub('admin/groups/:group/delete'), navigated, visitor, fields, deleteGroup(core))
+
+  app.get(hub('admin/storage'), navigated, visitor, showStorage(core))
+  app.post(hub('admin/storage/erase'), navigated, visitor, fields, eraseStorage(core))
 
   // plugins' own pages
   for (const plugin of core.plugins) {

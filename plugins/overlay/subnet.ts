@@ -13,6 +13,30 @@ export function isSubnet(text: string): boolean {
   return subnet !== undefined && subnet.length >= 8 && subnet.length <= 28 && subnet.address % 2 ** (32 - subnet.length) === 0
 }
 
+/** How many addresses there are in it. */
+export const sizeOf = (subnet: string) => 2 ** (32 - (parse(subnet)?.length ?? 32))
+
+/** The first network of this length in the range that shares no address with the used ones; undefined when there is none. */
+export function firstFree(range: string, length: number, used: readonly string[]): string | undefined {
+  const within = parse(range)
+  if (!within || length < within.length) return undefined
+  const size = 2 ** (32 - length)
+  const end = within.address + sizeOf(range)
+  const taken = used.flatMap(text => {
+    const subnet = parse(text)
+    if (!subnet) return []
+    const whole = 2 ** (32 - subnet.length)
+    const start = Math.floor(subnet.address / whole) * whole
+    return [{ start, end: start + whole }]
+  })
+  for (let at = within.address; at + size <= end; ) {
+    const inTheWay = taken.find(other => other.start < at + size && at < other.end)
+    if (!inTheWay) return `${[24, 16, 8, 0].map(bits => Math.floor(at / 2 ** bits) % 256).join('.')}/${length}`
+    at = Math.ceil(inTheWay.end / size) * size
+  }
+  return undefined
+}
+
 function parse(text: string): { address: number; length: number } | undefined {
   const match = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})\/(\d{1,2})$/.exec(text)
   if (!match) return undefined

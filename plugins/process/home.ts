@@ -8,11 +8,11 @@ import { HubError, type Log, type ServerSpec } from 'swarmhub'
  */
 export async function furnish(home: string, spec: ServerSpec, volumes: string, log: Log): Promise<void> {
   await mkdir(home, { recursive: true, mode: 0o700 })
-  for (const { type, source = '', target, readOnly } of spec.mounts) {
+  for (const { type, source, target, readOnly } of spec.mounts) {
     const place = placeIn(home, target)
     if (place === home) continue
     if (readOnly) log.warn('a mount is writable: the process spawner cannot make it read-only', { target })
-    if (type === 'tmpfs') {
+    if (source === undefined) {
       await mkdir(place, { recursive: true, mode: 0o700 })
       continue
     }

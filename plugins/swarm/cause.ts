@@ -1,4 +1,5 @@
 import type { Cause } from 'swarmhub'
+import { type Keeping, whereNext } from './storage.ts'
 
 /** What is known of a server that failed, beside the engine's words. */
 interface Failed {
@@ -164,11 +165,11 @@ export function causeOfWaiting(words: string, constraints: readonly string[]): C
 }
 
 /** Its node is gone, and it with it. */
-export function lost(node: string | undefined, words: string | undefined): Cause {
+export function lost(node: string | undefined, words: string | undefined, keeping: Keeping): Cause {
   return {
     code: 'node-lost',
     message: `The machine on which the server ran${node === undefined ? '' : `, ${node},`} does not answer any more.`,
-    hint: 'What was not saved is lost. Start it again; if its files are kept on that machine alone, it has to come back first.',
+    hint: `What was not saved is lost. ${whereNext[keeping]}`,
     ...(words && { engine: words.slice(0, 500) }),
   }
 }

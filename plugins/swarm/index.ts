@@ -1,9 +1,13 @@
 import { type Hub, type Log, messageOf, type Plugin, parseOptions } from 'swarmhub'
 import { docker } from '../docker/client.ts'
+import { createMover } from './move.ts'
+import { createNodes } from './nodes.ts'
+import { nodesPage } from './nodes-page.ts'
 import { orphans } from './orphans.ts'
 import { findPlace, manager, type Place } from './place.ts'
 import { type SwarmOptions, settings as schema } from './settings.ts'
 import { createSpawner } from './spawner.ts'
+import { createWarmer } from './warm.ts'
 
 export type { SwarmOptions } from './settings.ts'
 
@@ -13,18 +17,43 @@ export function swarm(options: SwarmOptions = {}) {
   const engine = docker(settings.docker)
   let own: Hub | undefined
   let found: Place | undefined
-  /** Does not change while this process lives, but the engine may not be up yet. */
-  const place = async (signal: AbortSignal) => {
-    found ??= await findPlace(engine, signal)
+  /** Does not change while this process lives, except that its container joins networks; the engine may not be up yet. */
+  const place = async (signal: AbortSignal, joining: readonly string[] = []) => {
+    const mayHaveJoined = found?.contained && joining.length > 0 && !joining.some(id => found?.networks.has(id))
+    if (!found || mayHaveJoined) found = await findPlace(engine, signal)
     return found
   }
-  const { spawner, sweep } = createSpawner({ engine, settings, hub: () => own?.id ?? '', place })
+  const nodes = createNodes(engine, settings)
+  const { spawner, sweep, list, image, keepingOf } = createSpawner({ engine, settings, hub: () => own?.id ?? '', place, nodes })
+  const mover = createMover({ nodes, keepingOf, list })
+  const warmer = createWarmer({ engine, settings, nodes, hub: () => own!, pinned: image.pinned })
+  const warmEvery = settings.warm === true ? 6 * 3_600_000 : settings.warm
 
   return {
     name: 'swarm',
     spawner,
-    jobs: { secrets: { every: 600_000, run: sweep } },
-    commands: { orphans: orphans(() => own!, spawner) },
+    hooks: mover.hooks,
+    jobs: {
+      secrets: { every: 600_000, run: sweep },
+      paused: { every: 10_000, run: mover.look },
+      ...(warmEvery !== false && {
+        warm: {
+          every: warmEvery,
+          atStart: true,
+          deadline: 86_400_000,
+          run: async ctx => void (await warmer.run(undefined, ctx)),
+        },
+      }),
+    },
+    commands: {
+      orphans: orphans(() => own!, spawner),
+      warm: {
+        summary: '[profile]: get its image, or those of all profiles, onto all nodes that may run it',
+        run: ([profile], ctx) => warmer.report(profile, ctx),
+      },
+    },
+    web: nodesPage({ engine, nodes, warmer, hub: () => own! }),
+    links: [{ label: 'Nodes', page: 'nodes', scope: 'admin-ui' }],
     health: async signal => void (await manager(engine, signal)),
 
     async setup(hub: Hub) {
@@ -35,6 +64,7 @@ export function swarm(options: SwarmOptions = {}) {
         // It may come up later. Until then nothing can be started, and what runs runs on.
         error => log.warn('the Swarm cannot be asked', { error: messageOf(error) }),
       )
+      return mover.begin(hub)
     },
   } satisfies Plugin
 }

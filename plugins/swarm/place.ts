@@ -1,10 +1,10 @@
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
-import { readFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
-import { HubError, isHubError, type Reach } from 'swarmhub'
+import { HubError, type Reach } from 'swarmhub'
 import { z } from 'zod'
 import type { Docker } from '../docker/client.ts'
+import { type Container, ownContainer } from '../docker/own-container.ts'
 import type { Node } from './status.ts'
 
 /** Where this hub runs, as seen from the Swarm. */
@@ -49,23 +49,6 @@ export async function manager(docker: Docker, signal: AbortSignal, deadline?: nu
   const todo =
     info.Swarm.LocalNodeState === 'inactive' ? 'Run `docker swarm init` on it' : 'Name a manager in the option `docker`'
   throw new HubError('unavailable', `The Docker engine ${info.Name} ${state}. ${todo}. ${info.Swarm.Error ?? ''}`.trim())
-}
-
-/** The container that this process runs in, if one of the engines knows it. */
-async function ownContainer(docker: Docker, signal: AbortSignal): Promise<Container | undefined> {
-  const mounts = await readFile('/proc/self/mountinfo', 'utf8').catch(() => '')
-  // Docker puts these files there from the container's folder. On the host itself they are the host's own.
-  const mounted = /\/([0-9a-f]{64})\/\S+ \/etc\/(?:hostname|hosts|resolv\.conf) /.exec(mounts)?.[1]
-  const id = mounted ?? (/^[0-9a-f]{12}$/.test(hostname()) ? hostname() : undefined)
-  if (id === undefined) return undefined
-  for (const engine of docker.engines) {
-    const found = await engine.ask({ path: `/containers/${id}/json` }, containerShape, signal).catch(error => {
-      if (isHubError(error) && error.code === 'missing') return undefined
-      throw error
-    })
-    if (found?.Id.startsWith(id)) return found
-  }
-  return undefined
 }
 
 /** Those of its networks that span the Swarm. */
@@ -134,14 +117,6 @@ const infoShape = z.object({
     Nodes: z.number().optional(),
   }),
 })
-
-const containerShape = z.object({
-  Id: z.string(),
-  Name: z.string(),
-  Config: z.object({ Labels: z.record(z.string(), z.string()).nullish() }),
-  NetworkSettings: z.object({ Networks: z.record(z.string(), z.object({ NetworkID: z.string() })).nullish() }),
-})
-type Container = z.output<typeof containerShape>
 
 const networkShape = z.object({
   Id: z.string(),

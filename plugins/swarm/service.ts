@@ -1,5 +1,6 @@
 import { type FileSpec, type Handle, type HealthCheck, labelKeys, type MountSpec, type ServerSpec, slug } from 'swarmhub'
 import { z } from 'zod'
+import { mount } from '../docker/mount.ts'
 import type { Run } from './image.ts'
 import type { Settings } from './settings.ts'
 
@@ -139,23 +140,6 @@ export function serviceSpec(spec: ServerSpec, settings: Settings, found: Found):
       Mode: 'dnsrr',
       Ports: publish ? [{ Protocol: 'tcp', TargetPort: spec.port, PublishMode: 'host' }] : [],
     },
-  }
-}
-
-function mount({ type, target, source, readOnly, driver, labels, noCopy, size }: MountSpec): object {
-  return {
-    Type: type,
-    Target: target,
-    Source: source,
-    ReadOnly: readOnly ?? false,
-    ...(type === 'volume' && {
-      VolumeOptions: {
-        NoCopy: noCopy ?? false,
-        Labels: labels,
-        DriverConfig: driver && { Name: driver.name, Options: driver.options },
-      },
-    }),
-    ...(type === 'tmpfs' && size !== undefined && { TmpfsOptions: { SizeBytes: size } }),
   }
 }
 

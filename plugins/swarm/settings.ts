@@ -38,6 +38,19 @@ export const settings = z.strictObject({
   stopGrace: duration().prefault('10s'),
   /** How long a start waits when no node fits. */
   noNodeGrace: duration().prefault('5s'),
+  /** How long the Swarm has to call a node down until its servers are lost, also while it calls their tasks running. */
+  nodeGrace: duration().prefault('15s'),
+  /**
+   * What becomes of servers whose node is lost, emptied or about to be, when their files are not on it alone: the hub starts them on another
+   * node (`restart`), or leaves it to their users, whom it tells (`offer`).
+   */
+  onNodeLost: z.enum(['offer', 'restart']).default('offer'),
+  /** With `restart`: how long users are warned before a server is moved off a node that was paused. */
+  moveAfter: duration().prefault('15m'),
+  /** Folders that are the same on all nodes, for `bind` mounts: such servers can move. */
+  sharedFolders: z.array(z.string().regex(/^\/[^\0]*[^/\0]$/, 'expected the path of a folder, such as "/srv/homes"')).default([]),
+  /** Get the images of all profiles onto all nodes that may run them, at start and then this often; `true`: every six hours. */
+  warm: z.union([z.boolean(), duration()]).default(false),
   /** Between two looks at what runs: the engine tells no events of other nodes. */
   refresh: duration().prefault('5s'),
 })

@@ -17,12 +17,14 @@ import { type Docker, isAnswer } from '../docker/client.ts'
 import { logLines } from '../docker/lines.ts'
 import { bytes, causeOfForce, causeOfNoAddress, missing } from './cause.ts'
 import { images } from './image.ts'
+import type { Nodes } from './nodes.ts'
 import type { Place } from './place.ts'
 import { signIn } from './registries.ts'
 import { whyNoRoom, withReason } from './room.ts'
 import { handleOf, handleShape, secretName, secretScript, serviceName, service as serviceShape, serviceSpec } from './service.ts'
 import type { Settings } from './settings.ts'
-import { isOver, isWaiting, type Node, newest, node as nodeShape, statusOf, type Task, task as taskShape } from './status.ts'
+import { isOver, isWaiting, type Node, newest, statusOf, type Task, task as taskShape } from './status.ts'
+import { isPinned, type Keeping, noticeOf } from './storage.ts'
 import { type Event, follow as watchAll } from './watch.ts'
 
 export interface SpawnerParts {
@@ -30,12 +32,16 @@ export interface SpawnerParts {
   settings: Settings
   /** The hub's id; known once the plugin is set up. */
   hub(): string
-  place(signal: AbortSignal): Promise<Place>
+  /** `joining`: ids of networks that a server is about to join; the hub may have joined one of them just now. */
+  place(signal: AbortSignal, joining?: readonly string[]): Promise<Place>
+  nodes: Nodes
 }
 
 /** The servers of one hub as services of a Swarm. `sweep` removes secrets whose server is gone; it is to be called now and then. */
-export function createSpawner({ engine, settings, hub, place }: SpawnerParts) {
+export function createSpawner({ engine, settings, hub, place, nodes }: SpawnerParts) {
   const image = images(engine, settings.registries)
+  /** By generation, where the files of a server are. */
+  const keepings = new Map<string, Keeping>()
   /** Services for which no node fits, and since when; monotonic. */
   const waiting = new Map<string, number>()
   /** Secrets without a service, as of the last sweep. */
@@ -57,32 +63,51 @@ export function createSpawner({ engine, settings, hub, place }: SpawnerParts) {
 
   const secretsOf = (query: Filters, signal: AbortSignal) => engine.ask({ path: '/secrets', query }, z.array(secretShape), signal)
 
-  const allNodes = async (signal: AbortSignal) =>
-    new Map((await engine.ask({ path: '/nodes' }, z.array(nodeShape), signal)).map(node => [node.ID, node] as const))
+  const { all: allNodes } = nodes
 
   /** What these tasks and nodes say of a server. */
-  async function judge(handle: Handle, tasks: Task[], nodes: ReadonlyMap<string, Node>, signal: AbortSignal): Promise<Status> {
-    const { service, network, port } = handleShape.parse(handle)
+  async function judge(handle: Handle, tasks: Task[], known: ReadonlyMap<string, Node>, signal: AbortSignal): Promise<Status> {
+    const { service, generation, network, port } = handleShape.parse(handle)
     const now = performance.now()
     if (!isWaiting(tasks)) waiting.delete(service)
     else if (!waiting.has(service)) waiting.set(service, now)
     const { addressOf } = await place(signal)
     const waited = now - (waiting.get(service) ?? now)
-    return statusOf(tasks, nodes, { network, port, addressOf }, { waited, patience: settings.noNodeGrace })
+    const keeping = keepingOf(newest(tasks))
+    keepings.set(generation, keeping)
+    const { isLost } = nodes
+    const way = { network, port, addressOf }
+    const status = statusOf(tasks, known, way, { waited, patience: settings.noNodeGrace, isLost, keeping })
+    const at = nodes.movesAt(newest(tasks)?.NodeID ?? '')
+    return status.state === 'running' && status.node !== undefined && at
+      ? { ...status, notice: noticeOf(status.node, keeping, at) }
+      : status
+  }
+
+  function keepingOf(task: Task | undefined): Keeping {
+    const { ContainerSpec, Placement } = task?.Spec ?? {}
+    if (isPinned(ContainerSpec?.Mounts ?? [], Placement?.Constraints ?? [], settings.sharedFolders)) return 'pinned'
+    return settings.onNodeLost === 'restart' ? 'moving' : 'shared'
   }
 
   /** All of this hub's servers, in three calls. */
   async function list(signal: AbortSignal) {
     const mine = labelled(labelKeys.hub, hub())
-    const [services, tasks, nodes] = await Promise.all([servicesOf(mine, signal), tasksOf(mine, signal), allNodes(signal)])
+    // A job that gets an image is the hub's, too, and no server.
+    const servers = { filters: { label: [...mine.filters.label, labelKeys.generation] } }
+    const [services, tasks, nodes] = await Promise.all([servicesOf(servers, signal), tasksOf(mine, signal), allNodes(signal)])
     const byService = new Map<string, Task[]>(services.map(({ ID }) => [ID, []]))
     for (const task of tasks) byService.get(task.ServiceID)?.push(task)
     for (const id of waiting.keys()) if (!byService.has(id)) waiting.delete(id)
+    const generations = new Set(services.map(({ Spec }) => Spec.Labels?.[labelKeys.generation]))
+    for (const generation of keepings.keys()) if (!generations.has(generation)) keepings.delete(generation)
     return Promise.all(
       services.map(async service => {
         const handle = handleOf(service)
-        const status = await judge(handle, byService.get(service.ID) ?? [], nodes, signal)
-        return { handle, labels: service.Spec.Labels ?? {}, status }
+        const own = byService.get(service.ID) ?? []
+        const status = await judge(handle, own, nodes, signal)
+        const task = newest(own)
+        return { handle, labels: service.Spec.Labels ?? {}, status, ...(task && { task }) }
       }),
     )
   }
@@ -204,11 +229,8 @@ export function createSpawner({ engine, settings, hub, place }: SpawnerParts) {
     const { signal } = ctx
     const named = spec.image ?? settings.image
     if (named === undefined) throw new HubError('failed', 'No image is named for this server. Set `image` in its profile.')
-    const [pinned, networks, { networks: own }] = await Promise.all([
-      image.pinned(named, ctx),
-      networkIds(spec.networks, signal),
-      place(signal),
-    ])
+    const [pinned, networks] = await Promise.all([image.pinned(named, ctx), networkIds(spec.networks, signal)])
+    const { networks: own } = await place(signal, networks)
     const shared = settings.network === 'host-port' ? undefined : networks.find(id => own.has(id))
     if (settings.network === 'overlay' && shared === undefined) {
       const says = 'The hub is on none of the networks of this server. Attach the hub’s container to one of them.'
@@ -345,7 +367,7 @@ export function createSpawner({ engine, settings, hub, place }: SpawnerParts) {
     start,
     stop,
     poll: (handle, { signal }) => poll(handle, signal),
-    list: ({ signal }) => list(signal),
+    list: async ({ signal }) => (await list(signal)).map(({ handle, labels, status }) => ({ handle, labels, status })),
     watch: (changed, ctx) => watchAll(engine, { look: list, every: settings.refresh, concerns, changed }, ctx),
     async *logs(handle, { signal }, { follow = true } = {}) {
       const { service } = handleShape.parse(handle)
@@ -356,16 +378,18 @@ export function createSpawner({ engine, settings, hub, place }: SpawnerParts) {
         if (!signal.aborted) unlessMissing(error)
       }
     },
+    capacity: nodes.capacity,
     reach: async ({ signal }) => (await place(signal)).reach,
   } satisfies Spawner
 
-  return { spawner, sweep }
+  return { spawner, sweep, list, image, keepingOf: (generation: string) => keepings.get(generation) }
 }
 
 /** What the engine is to look for. */
 type Filters = { filters: Record<string, string[]> }
+type Labelled = { filters: { label: string[] } }
 
-const labelled = (label: string, value: string): Filters => ({ filters: { label: [`${label}=${value}`] } })
+const labelled = (label: string, value: string): Labelled => ({ filters: { label: [`${label}=${value}`] } })
 
 /** What is not there need not be removed, and only a 404 says so. */
 function unlessMissing(error: unknown): undefined {

@@ -1,7 +1,9 @@
 import type { Cause, Status } from 'swarmhub'
 import { z } from 'zod'
 import { causeOfFailure, causeOfWaiting, lost } from './cause.ts'
+import { drained, type Keeping, taskMount } from './storage.ts'
 
+/** Amounts, of a node or reserved for a task. A generic resource is counted, or has names of which each is one. */
 const resources = z
   .object({
     NanoCPUs: z.number().optional(),
@@ -35,7 +37,7 @@ export const task = z.object({
       .nullish(),
   }),
   Spec: z.object({
-    ContainerSpec: z.object({ Image: z.string() }),
+    ContainerSpec: z.object({ Image: z.string(), Mounts: z.array(taskMount).nullish() }),
     Resources: z.object({ Limits: resources, Reservations: resources }).nullish(),
     Placement: z.object({ Constraints: z.array(z.string()).nullish() }).nullish(),
     Networks: z.array(z.object({ Target: z.string() })).nullish(),
@@ -63,6 +65,14 @@ export const node = z.object({
 export type Task = z.output<typeof task>
 export type Node = z.output<typeof node>
 
+/** What is known beside tasks and nodes. */
+export interface Known {
+  waited: number
+  patience: number
+  isLost?(node: Node): boolean
+  keeping?: Keeping
+}
+
 /** How a server is reached. */
 export interface Way {
   /** The id of the network that it shares with the hub; null when it is published on its node instead. */
@@ -75,13 +85,14 @@ export interface Way {
 
 /**
  * What a service's tasks say, together with the state of their nodes: neither alone is the truth. `waited` is for how many
- * milliseconds it has been known that no node fits, `patience` after how many that is final.
+ * milliseconds it has been known that no node fits, `patience` after how many that is final; `isLost`, whether its node has been down for so
+ * long that it is taken for lost, whatever the Swarm still says of the task; `keeping`, where its files are.
  */
 export function statusOf(
   tasks: readonly Task[],
   nodes: ReadonlyMap<string, Node>,
   way: Way,
-  { waited, patience }: { waited: number; patience: number },
+  { waited, patience, isLost = () => false, keeping = 'shared' }: Known,
 ): Status {
   const task = newest(tasks)
   if (!task) return { state: 'starting', step: 'queued', message: 'Waiting for a place to run' }
@@ -93,12 +104,13 @@ export function statusOf(
   }
 
   if (isStartedAgain(task)) return starting('starting', `Failed on ${name}, starting again`)
-  if (isOver(task)) return { state: 'gone', cause: causeOfEnd(task, at) }
+  if (isOver(task)) return { state: 'gone', cause: causeOfEnd(task, at, keeping) }
   if (task.NodeID !== undefined && !at)
-    return { state: 'gone', cause: lost(undefined, 'the node is no part of the Swarm any more') }
+    return { state: 'gone', cause: lost(undefined, 'the node is no part of the Swarm any more', keeping) }
   if (at && at.Status.State !== 'ready') {
     // Swarm has given it up: should the node come back, its server is ended there.
-    if (at.Status.State === 'down' && task.DesiredState !== 'running') return { state: 'gone', cause: lost(name, words) }
+    if (at.Status.State === 'down' && (task.DesiredState !== 'running' || isLost(at)))
+      return { state: 'gone', cause: lost(name, words, keeping) }
     return { state: 'unknown', why: `The node ${name} does not answer.` }
   }
   switch (state) {
@@ -148,16 +160,15 @@ export function newest(tasks: readonly Task[]): Task | undefined {
   return (wanted.length > 0 ? wanted : [...tasks]).sort((a, b) => (a.CreatedAt < b.CreatedAt ? 1 : -1))[0]
 }
 
-function causeOfEnd(task: Task, at: Node | undefined): Cause {
+function causeOfEnd(task: Task, at: Node | undefined, keeping: Keeping): Cause {
   const { State, Err, ContainerStatus } = task.Status
   const ran = Boolean(ContainerStatus?.ContainerID)
-  if (State === 'orphaned' || (State === 'shutdown' && at?.Status.State !== 'ready')) return lost(at?.Description.Hostname, Err)
+  if (State === 'orphaned' || (State === 'shutdown' && at?.Status.State !== 'ready'))
+    return lost(at?.Description.Hostname, Err, keeping)
   if (State === 'complete') return { code: 'exited', message: 'The server was shut down from inside.', exitCode: 0 }
   if (State === 'shutdown') {
-    const message =
-      at?.Spec.Availability === 'drain'
-        ? `The server was ended because its machine, ${at.Description.Hostname}, is being emptied for maintenance.`
-        : 'The server was ended by the administrator of the Swarm.'
+    if (at?.Spec.Availability === 'drain') return drained(at.Description.Hostname, Err, keeping)
+    const message = 'The server was ended by the administrator of the Swarm.'
     return { code: 'killed', message, hint: 'Start it again.', ...(Err && { engine: Err }) }
   }
   return causeOfFailure(Err ?? '', {

@@ -29,10 +29,12 @@ export function fakeHub(t: TestContext, given: Partial<Hub> & { people?: User[];
     attempt: (_name, _address, check) => check(),
     record() {},
     servers: () => [],
+    offers: () => [],
     start: async () => {
       throw new HubError('unavailable', 'A fake hub starts nothing.')
     },
     stop: async () => {},
+    erase: async () => {},
     ...rest,
   }
 }

@@ -92,7 +92,7 @@ const sources = (mounts: readonly MountSpec[]) => mounts.flatMap(({ source, driv
 function assertWellFormed({ type, target, source }: MountSpec): void {
   assert.match(target, /^\/[^\0]+$/)
   assert.ok(!target.split('/').includes('..'), target)
-  if (type === 'volume') assert.match(source ?? '', /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/)
+  if (type === 'volume' && source !== undefined) assert.match(source, /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/)
   if (type === 'bind') assert.ok(source?.startsWith('/') && !source.split('/').includes('..'), source)
   if (type === 'tmpfs') assert.equal(source, undefined)
 }
