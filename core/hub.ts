@@ -18,7 +18,7 @@ import { frontDoor } from './front-door.ts'
 import { call, createStager } from './hooks.ts'
 import { accessRules, describeAccess } from './identity/access.ts'
 import { guardsOf } from './identity/guards.ts'
-import { createIdentity } from './identity/identity.ts'
+import { createIdentity, type Parts } from './identity/identity.ts'
 import type { Users } from './identity/users.ts'
 import { type NamedJob, runJobs } from './jobs.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
@@ -90,7 +90,11 @@ export function createHub(
     const hub = { id: store.hub.data.id, base, url, address }
 
     const stager = createStager([...draft(settings), ...plugins], settings.timeouts.hook, metrics)
-    const identity = createIdentity({ store, settings, base, url, stager, audit, log, closing })
+    const ended = (sessionId: string) =>
+      void routes
+        .endSession(sessionId)
+        .catch(error => log.warn('the WebSockets of who was signed out may be open still', { error }))
+    const identity = createIdentity({ store, settings, base, url, stager, audit, log, closing, ended })
     closers.push(() => identity.users.flush())
     await identity.settle()
     const oauth = createOAuthProvider({
@@ -178,7 +182,7 @@ export function createHub(
     const here = `http://${/^(0\.0\.0\.0|::)$/.test(host) ? '127.0.0.1' : host}:${settings.hub.port}`
     closers.push(runServices(identity.services, { base, address: here, url }, log))
     const probe = createProbe(identity.services, log)
-    const jobs = coreJobs(settings, servers, identity.users, metrics, probe)
+    const jobs = coreJobs(settings, servers, identity, metrics, probe)
     closers.push(measureEventLoop(metrics))
     closers.push(runJobs([...jobs, ...pluginJobs(plugins)], log, metrics))
     up()
@@ -274,7 +278,7 @@ function ended(server: HttpServer): Promise<void> {
 function coreJobs(
   settings: Settings,
   servers: RunningServers,
-  users: Users,
+  { users, sessions }: Parts,
   metrics: Metrics,
   probe: ReturnType<typeof createProbe>,
 ): NamedJob[] {
@@ -283,6 +287,7 @@ function coreJobs(
     named('look', { every: settings.timeouts.poll, run: () => servers.look() }),
     named('routes', { every: settings.timeouts.routes, run: () => servers.repairRoutes() }),
     named('activity', { every: settings.activity.interval, run: () => servers.readActivity().finally(() => users.flush()) }),
+    named('sessions', { every: 60_000, run: () => sessions.sweep() }),
     named('services', { every: settings.timeouts.services, atStart: true, run: ctx => probe(ctx.signal) }),
     named('counts', { every: 60_000, atStart: true, run: () => countUsers(users, metrics, settings.activity.window) }),
   ]

@@ -686,6 +686,11 @@ export interface Proxy {
   add(route: Route, ctx: Context): Promise<void>
   remove(path: string, ctx: Context): Promise<void>
   list(ctx: Context): Promise<(Route & { active: Date })[]>
+  /**
+   * A browser session has ended: close the WebSockets that were opened with it, to whatever server, and show its id to none any more.
+   * `id`: the value of the cookie `jupyterhub-session-id`. It may come twice. Left out: WebSockets of who is signed out stay open.
+   */
+  endSession?(id: string, ctx: Context): Promise<void>
   /** Called once in the hub process before any other, with where the front's route API is. */
   connect?(api: RouteApi): void
   /** The address the public reaches, as far as it is known before anything listens: for messages and for what may not run on a public address. */

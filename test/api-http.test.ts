@@ -215,4 +215,7 @@ test('api on the wire: behind a proxy that is trusted, next is at the address th
   const reply = await fetch(`${hub.origin}/hub/api/users?limit=1`, { headers })
   const { _pagination } = (await reply.json()) as { _pagination: { next: { url: string } } }
   assert.equal(_pagination.next.url, 'https://hub.example.org/hub/api/users?limit=1&offset=1')
+  const onward = encodeURIComponent('https://hub.example.org/hub/token')
+  const signedIn = await (await hub.enter('bob')).ask(`/hub/login?next=${onward}`, { headers })
+  assert.equal(signedIn.headers.get('location'), '/hub/token', 'what is at that address is no other host')
 })

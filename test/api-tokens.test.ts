@@ -36,6 +36,8 @@ test('api tokens: a new one is told once, works at once, and is listed without i
   assert.ok(Date.parse(created) >= before)
   assert.ok(Math.abs(Date.parse(expires_at) - Date.parse(created) - 3_600_000) < 2)
   assert.equal((await hub.send('GET', '/user', { token })).json.token_id, 'a2')
+  const used = (await hub.send('GET', '/users/alice/tokens/a2', { token: own })).json.last_activity
+  assert.ok(Date.parse(used) >= before, 'its use is told at the next request')
 
   const { json: list, text } = await hub.send('GET', '/users/alice/tokens', { token: own })
   assert.deepEqual(
@@ -118,6 +120,15 @@ test('api tokens: name and password in the body get one, without any other proof
   const { status, json } = await ask('alice', 'the shared one')
   assert.equal(status, 201)
   assert.equal((await hub.send('GET', '/user', { token: json.token })).json.name, 'alice')
+  const { Cookie } = await hub.browser('alice')
+  const body = { auth: { username: 'alice', password: 'the shared one' } }
+  const signedIn = { Cookie, 'Sec-Fetch-Mode': 'cors' }
+  assert.equal(
+    (await hub.send('POST', '/users/alice/tokens', { body, headers: signedIn })).status,
+    201,
+    'no _xsrf (contract 2.8)',
+  )
+  assert.equal((await hub.send('POST', '/users/alice/tokens', { body: {}, headers: signedIn })).status, 403)
   assert.equal((await ask('alice', 'a wrong one')).status, 403)
   assert.equal((await ask('bob', 'the shared one')).status, 404)
 })

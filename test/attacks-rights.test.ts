@@ -364,6 +364,12 @@ test('no Sec-Fetch mode, origin or missing header makes a form good that has not
     'admin/groups/g/add',
     'admin/groups/g/delete',
     'admin/groups/g/properties',
+    'accept-share?code=x',
+    'share/root',
+    'share-link/root',
+    'unshare/root',
+    'leave/root',
+    'home',
   ]
   for (const path of forms)
     for (const mode of ['no-cors', 'cors', 'navigate', 'websocket', 'same-origin', 'junk', undefined])

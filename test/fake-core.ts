@@ -56,6 +56,7 @@ export const noRecords = { data: { services: [] }, update: async () => ({ servic
 
 /** The default roles, which the config gives to no service. */
 export const usualRoles = {
+  follow: (scopes: readonly string[]) => scopes,
   ofService: () => [],
   scopesOf: (role: string) => [...(defaultRoles.get(role)?.scopes ?? [])],
   expand,
@@ -218,6 +219,7 @@ export function fakeCore(
       active() {},
       used() {},
       lastUse: () => ({ at: null, from: null }),
+      onForget: () => {},
       lastActivity: (id, name) =>
         name === undefined
           ? core.users.byId(id)!.lastActivity
@@ -259,6 +261,7 @@ export function fakeCore(
 
     roles: {
       all: defaultRoles,
+      follow: scopes => scopes,
       scopesOf: role => defaultRoles.get(role)?.scopes ?? [],
       of: ({ admin }) => (admin ? ['admin', 'user'] : ['user']),
       ofGroup: () => [],
@@ -317,6 +320,7 @@ export function fakeCore(
         return owner
       },
       of: () => [],
+      async sweep() {},
       async closeAll(userId) {
         calls.push(['closeAll', core.users.byId(userId)!.name])
       },

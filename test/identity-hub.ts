@@ -66,7 +66,18 @@ export async function identityHub(t: TestContext, given: Given = {}) {
   const stager = createStager(plugins, settings.timeouts.hook, createMetrics())
   const store = await openStore(folder)
   const closing = new AbortController().signal
-  const identity = createIdentity({ store, settings, base, url, stager, audit: unrecorded, log, closing })
+  const ended: string[] = []
+  const identity = createIdentity({
+    store,
+    settings,
+    base,
+    url,
+    stager,
+    audit: unrecorded,
+    log,
+    closing,
+    ended: id => void ended.push(id),
+  })
 
   /** Let something happen within one request of a browser. */
   async function visit<T>(browser: Browser, path: string, act: (c: Context) => T | Promise<T>, init: RequestInit = {}) {
@@ -86,7 +97,7 @@ export async function identityHub(t: TestContext, given: Given = {}) {
     return { result: result as T, set: response.headers.getSetCookie() }
   }
 
-  return { ...identity, store, folder, lines, base, visit, settings }
+  return { ...identity, store, folder, lines, base, visit, settings, ended }
 }
 
 /** A cookie jar that knows paths. */

@@ -152,6 +152,59 @@ test('a session lasts as long as the config says, by the hub’s clock', async t
   assert.equal((await visit(browser, '/hub/home', c => sessions.find(c))).result, undefined)
 })
 
+test('a session that nobody uses ends; the browser’s own visits keep it, and so does a notebook that is open in it', async t => {
+  t.mock.timers.enable({ apis: ['Date'], now: Date.now() })
+  const { users, sessions, tokens, visit, ended } = await identityHub(t, { timeouts: { session: '30d', idle: '1h' } })
+  const { id } = await users.create('alice')
+  const browser = new Browser()
+  await visit(browser, '/hub/login', c => sessions.open(c, id, 'passwords'))
+  const is = async () => Boolean((await visit(browser, '/hub/home', c => sessions.find(c))).result)
+  for (let n = 0; n < 3; n++) {
+    t.mock.timers.tick(3_599_999)
+    assert.ok(await is())
+  }
+  const sessionId = browser.value('jupyterhub-session-id')!
+  const { record } = await tokens.create(id, { kind: 'oauth', sessionId, client: 'c' })
+  t.mock.timers.tick(3_000_000)
+  users.used(id, { token: record.id }, new Date(), null)
+  t.mock.timers.tick(3_000_000)
+  assert.equal(sessions.of(id).length, 1)
+  await users.flush()
+  await sessions.sweep()
+  assert.deepEqual(ended, [])
+  t.mock.timers.tick(600_000)
+  assert.equal(sessions.of(id).length, 0)
+  assert.equal(await is(), false)
+  await sessions.sweep()
+  assert.deepEqual(users.get('alice')?.sessions, [])
+  assert.deepEqual(users.get('alice')?.tokens, [])
+  assert.deepEqual(ended, [sessionId])
+})
+
+test('every session that is no more is told, once, by whatever way it ended', async t => {
+  t.mock.timers.enable({ apis: ['Date'], now: Date.now() })
+  const { users, sessions, visit, ended } = await identityHub(t, { timeouts: { session: '1h' } })
+  const { id } = await users.create('alice')
+  const [browser, other] = [new Browser(), new Browser()]
+  const open = (one: Browser) => visit(one, '/hub/login', c => sessions.open(c, id, 'passwords'))
+  const idOf = (one: Browser) => one.value('jupyterhub-session-id')!
+  await open(browser)
+  const told = [idOf(browser)]
+  await open(browser)
+  assert.deepEqual(ended, told, 'signed in anew')
+  await open(other)
+  told.push(idOf(browser), idOf(other))
+  await visit(browser, '/hub/logout', c => sessions.close(c))
+  await sessions.closeAll(id)
+  assert.deepEqual(ended, told, 'signed out, everywhere')
+  await open(browser)
+  told.push(idOf(browser))
+  t.mock.timers.tick(3_600_000)
+  await sessions.sweep()
+  await sessions.sweep()
+  assert.deepEqual(ended, told, 'expired')
+})
+
 test('who the config admits no more is not signed in any more, and neither is who came by an authenticator that is gone', async t => {
   const { users, sessions, visit, folder } = await identityHub(t)
   const { id } = await users.create('alice')

@@ -244,7 +244,9 @@ lab('groups of all four kinds, nested ones without end, and who is an admin', as
   assert.equal((await signIn(decided, 'kim', word('Kim')))?.admin, true)
   await assert.rejects(signIn(decided, 'later', word('later')), { code: 'denied', message: /none of the groups/ })
   assert.equal(await signIn(decided, 'later', 'wrong'), null)
-  assert.equal(await decided.refresh!(asUser({ name: 'later' }), context()), null)
+  const later = await signIn(authenticator(server), 'later', word('later'))
+  assert.ok(later)
+  assert.equal(await decided.refresh!(asUser(later), context()), null)
   const asNobody = authenticator(server, { account: undefined, groups: { base: groups } })
   await assert.rejects(signIn(asNobody, 'alice', word('alice')), { code: 'unavailable' })
 })
@@ -293,6 +295,15 @@ lab('when one server dies the other one answers; when both are gone nobody gets 
   await assert.rejects(signIn(by, 'kim', word('Kim')), { code: 'unavailable' })
   await assert.rejects(by.refresh!(asUser(kim!), context()), { code: 'unavailable' })
   assert.equal(await connectionsTo(server.ldaps, replica.ldap), 0)
+})
+
+lab('asked again, it is by the id of the directory alone: a name may be another one here, or somebody else’s by now', async t => {
+  const server = await slapd(t, ldif)
+  const by = authenticator(server)
+  const kim = await signIn(by, 'kim', word('Kim'))
+  assert.ok(kim)
+  for (const name of ['ldap-kim', 'alice']) assert.deepEqual(await by.refresh!({ ...asUser(kim), name }, context()), kim, name)
+  assert.equal(await by.refresh!({ ...asUser(kim), attributes: {} }, context()), null)
 })
 
 lab('a refused account is an outage, not a wrong password and not a lost user', async t => {

@@ -212,7 +212,7 @@ for (const [what, answer] of faults)
         deadline: '600ms',
       })
       const { check, refresh } = plugin.authenticator
-      const user = { id: '1', name: 'a', slug: 'a', admin: false, groups: [], attributes: {} }
+      const user = { id: '1', name: 'a', slug: 'a', admin: false, groups: [], attributes: { directoryId: '1' } }
       const both = await Promise.allSettled([check({ username: 'alice', password: 'x' }, context()), refresh!(user, context())])
       for (const one of both) assert.equal(one.status === 'rejected' && one.reason.code, 'unavailable')
       await allClosed([server])

@@ -29,10 +29,7 @@ test('local in a browser: set-up, second factor by keyboard, sign-in with a code
   const secret = (await page.locator('code').first().innerText()).replaceAll(' ', '')
   const code = (step: number) => TOTP.generate({ secret: Secret.fromBase32(secret), timestamp: Date.now() + step * 30_000 })
   await typeInto({ current: good, code: code(-1) })
-  await page.getByText('It is on').waitFor()
-
-  await page.goto(`${hub.origin}/hub/logout`)
-  await page.goto(`${hub.origin}/hub/login`)
+  await page.waitForURL(/\/hub\/login/)
   await typeInto({ username: 'ada', password: good })
   await page.getByText('Code from your app').waitFor()
   await screenshot(page, 'local-question', { fullPage: true })

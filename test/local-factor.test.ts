@@ -5,7 +5,7 @@ import { type Context, silent } from 'swarmhub'
 import { local } from '../plugins/local/index.ts'
 import { createPasswords } from '../plugins/local/passwords.ts'
 import { confirmFactor, draftFactor, useCode } from '../plugins/local/second-factor.ts'
-import { localHub, twice } from './local-hub.ts'
+import { localHub, pathIn, twice } from './local-hub.ts'
 import { testAuthenticator } from './roles/authenticator.ts'
 import { fakeHub } from './roles/hub.ts'
 import { visitor } from './visitor.ts'
@@ -100,8 +100,12 @@ test('second factor: set up, asked for at each sign-in, turned off; on the pages
   const draft = JSON.stringify({ secret, recovery })
   assert.equal((await ada.submit(page, 'second-factor', { current: 'a guess', code: shown(secret), draft })).reply.status, 403)
   assert.equal(plugin.accounts().secondFactor, null)
+  const thief = visitor(origin)
+  await thief.signIn('ada', good)
+  assert.equal((await thief.open('/hub/home')).path, '/hub/home')
   const on = await ada.submit(page, 'second-factor', { current: good, code: shown(secret), draft })
-  assert.match(on.text, /It is on.*8 recovery codes/)
+  assert.match(on.path, /^\/hub\/login/)
+  assert.match((await thief.open('/hub/home')).path, /^\/hub\/login/, 'who came in by the password alone is out')
 
   const browser = visitor(origin)
   const asked = await browser.signIn('ada', good)
@@ -132,8 +136,9 @@ test('second factor: set up, asked for at each sign-in, turned off; on the pages
   assert.ok(!program.ok && program.reason === 'denied' && /browser/.test(program.message))
 
   t.mock.timers.tick(60_000)
-  assert.equal((await ada.submit(page, 'second-factor', { current: good, code: recovery[0]! })).reply.status, 403, 'used')
-  await ada.submit(page, 'second-factor', { current: good, code: shown(secret) })
+  assert.match((await other.open(page)).text, /It is on.*7 recovery codes/)
+  assert.equal((await other.submit(page, 'second-factor', { current: good, code: recovery[0]! })).reply.status, 403, 'used')
+  await other.submit(page, 'second-factor', { current: good, code: shown(secret) })
   assert.equal(plugin.accounts().secondFactor, null)
   const trail = await core.audit.read({ user: 'ada' }, 0, 100)
   const lines = JSON.stringify(trail.entries)
@@ -162,6 +167,20 @@ test('second factor: where it is required, who has none sets it up when signing 
   await ada.open('/hub/logout')
   t.mock.timers.tick(60_000)
   assert.equal((await enrol()).path, '/hub/home')
+})
+
+test('second factor: for administrators alone, whether the account or the hub says that they are', async t => {
+  steadyClock(t)
+  const { plugin, origin, core, setupPath } = await localHub(t, { secondFactor: 'admins' })
+  const ada = visitor(origin)
+  await ada.submit(setupPath(), 'setup', { username: 'ada', ...twice(good) })
+  assert.match((await ada.signIn('ada', good)).text, /asks administrators for a second factor/)
+  await ada.submit(pathIn(String(await plugin.commands.add.run(['bob']))), 'link', twice(good))
+  const bob = visitor(origin)
+  assert.equal((await bob.signIn('bob', good)).path, '/hub/home')
+  await core.users.update(core.users.get('bob')!.id, draft => void (draft.admin = true))
+  await bob.open('/hub/logout')
+  assert.match((await bob.signIn('bob', good)).text, /asks administrators for a second factor/)
 })
 
 test('second factor: a question is void when the password has changed meanwhile', async t => {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { kernel } from './lab/jupyter.ts'
@@ -80,7 +81,30 @@ test('a real notebook by the process spawner: sign in, start, files, 42, another
   await start(alice, 'alice')
   const before = alice.cookie('jupyterhub-session-id')
   assert.equal((await alice.open(`${base}api/contents`)).reply.status, 200)
+
+  // Signed out from another browser: the notebook has an answer of the hub's that is good for minutes, and a WebSocket is open.
+  const elsewhere = visitor(hub.origin)
+  await elsewhere.signIn('alice', 'a good password', '/hub/home')
+  await elsewhere.open(`${base}tree`)
+  const theirs = { url: hub.origin + base, headers: { cookie: elsewhere.cookieFor(base) } }
+  const [stolen, own] = [
+    await kernel(theirs),
+    await kernel({ url: hub.origin + base, headers: { cookie: alice.cookieFor(base) } }),
+  ]
+  t.after(() => own.socket.terminate())
+  assert.equal(await stolen.run('print(1)'), '1\n')
+  const cut = once(stolen.socket, 'close')
+  const { text } = await alice.open('/hub/sessions')
+  const others = [...text.matchAll(/name="session" value="([^"]+)"/g)].map(([, id]) => id!)
+  assert.equal(others.length, 2)
+  await alice.submit('/hub/sessions', 'sessions/end', { session: others[0]! })
+  await cut
+  await assert.rejects(kernel(theirs))
+  assert.equal(await own.run('print(2)'), '2\n', 'a browser that was not signed out goes on')
+
+  const ownCut = once(own.socket, 'close')
   await alice.open('/hub/logout')
+  await ownCut
   const after = await fetch(`${hub.origin}${base}api/contents`, {
     headers: { cookie: alice.cookieFor(base) },
     redirect: 'manual',

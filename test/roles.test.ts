@@ -119,6 +119,51 @@ test('config roles: whoever is renamed keeps the role, and the next of that name
   assert.ok(!allows(third, 'alicia', 'read:hub'))
 })
 
+test('config services: a scope that names a user is for that one, whatever they are called, also after a restart (GHSA-mj6q)', async t => {
+  const scopes = ['servers!user=carol', 'read:users!user=bob']
+  const oauth = { redirectUri: 'https://app.example.org/cb', allowedScopes: scopes }
+  const given = { services: [{ name: 'app', token: 'the-token-of-the-app', scopes, oauth }] }
+  const first = await identityHub(t, given)
+  const [bob, carol] = [await first.users.create('bob'), await first.users.create('carol')]
+  await first.settle()
+  await first.users.rename(carol.id, 'caroline')
+  await first.users.remove(bob.id)
+  for (const name of ['bob', 'carol']) await first.users.create(name)
+  const check = (hub: typeof first, when: string) => {
+    const app = hub.services.get('app')!
+    const { allows } = hub.services.caller(app)
+    const may = ['bob', 'carol', 'caroline'].map(user => allows('read:users', { user }) || allows('servers', { user }))
+    assert.deepEqual(may, [false, false, true], when)
+    assert.deepEqual(hub.services.allowedTo(app), ['servers!user=caroline'], when)
+  }
+  check(first, 'at once')
+  const second = await identityHub(t, { ...given, folder: first.folder })
+  await second.settle()
+  check(second, 'after a restart')
+})
+
+test('services made over the API: what they may ask of a user or group who are gone is of nobody next, also after a restart', async t => {
+  const hub = await identityHub(t)
+  const allowed = ['read:users!user=bob', 'read:users!group=class', 'read:users!user']
+  const made = {
+    name: 'app',
+    url: null,
+    admin: false,
+    display: true,
+    info: {},
+    created: new Date().toISOString(),
+    hash: 'a'.repeat(64),
+  }
+  const oauth = { clientId: null, redirectUri: 'https://app.example.org/cb', allowedScopes: allowed, noConfirm: false }
+  await hub.services.add({ ...made, oauth })
+  const { id } = await hub.users.create('bob')
+  await hub.users.groups.create(['class'])
+  await hub.users.rename(id, 'robert')
+  await hub.users.groups.delete('class')
+  for (const there of [hub, await identityHub(t, { folder: hub.folder })])
+    assert.deepEqual(there.services.allowedTo(there.services.get('app')!), ['read:users!user'])
+})
+
 test('config roles: an admin by role stays one when renamed, and the next of that name is none', async t => {
   const given = { access: { users: ['x'] }, roles: [{ name: 'admin', users: ['root'] }] }
   const first = await identityHub(t, given)

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { defaultRoles } from '../core/identity/roles.ts'
-import { covers, coversAll, expand, holds, intersect, isScope, reduce } from '../core/identity/scopes.ts'
+import { covers, coversAll, expand, holds, intersect, isScope, reduce, scopeNames } from '../core/identity/scopes.ts'
 
 const groupsOf = (user: string) => ({ alice: ['class', 'lab'], bob: ['class'] })[user] ?? []
 const sorted = (scopes: Iterable<string>) => [...scopes].sort()
@@ -26,6 +26,51 @@ test('a scope means all that it implies, filter and all', () => {
   ])
   assert.ok(expand(['admin:users']).has('read:users:groups'))
   assert.ok(expand(['shares']).has('access:servers'))
+})
+
+test('every scope of contract 5.1 is known, and means what the contract says and no more', () => {
+  const implies: Record<string, string> = {
+    'admin:users': 'admin:auth_state users read:roles:users delete:users',
+    users: 'read:users list:users users:activity',
+    'read:users': 'read:users:name read:users:groups read:users:activity',
+    'list:users': 'read:users:name',
+    'users:activity': 'read:users:activity',
+    'admin:servers': 'admin:server_state servers',
+    servers: 'read:servers start:servers delete:servers',
+    'read:servers': 'read:users:name',
+    tokens: 'read:tokens',
+    'admin:groups': 'groups read:roles:groups delete:groups',
+    groups: 'read:groups list:groups',
+    'read:groups': 'read:groups:name',
+    'list:groups': 'read:groups:name',
+    'admin:services': 'list:services read:services read:roles:services',
+    'list:services': 'read:services:name',
+    'read:services': 'read:services:name',
+    'read:roles': 'read:roles:users read:roles:services read:roles:groups',
+    shares: 'access:servers read:shares users:shares groups:shares',
+    'users:shares': 'read:users:shares',
+    'groups:shares': 'read:groups:shares',
+  }
+  const leaves = 'access:servers access:services read:hub proxy shutdown read:metrics admin-ui'.split(' ')
+  const below = (scope: string): string[] => [scope, ...(implies[scope]?.split(' ') ?? []).flatMap(below)]
+  const all = new Set([...Object.keys(implies).flatMap(below), ...leaves])
+  for (const scope of all) assert.deepEqual(sorted(expand([scope])), sorted(new Set(below(scope))), scope)
+  for (const meta of ['self', 'inherit', '(no_scope)']) assert.ok(isScope(meta), meta)
+  assert.ok(!isScope('all'))
+  assert.deepEqual(sorted(scopeNames), sorted([...all, 'self', 'inherit', '(no_scope)']))
+})
+
+test('the default roles have the scopes of contract 5.3', () => {
+  const scopes = (role: string) => sorted(defaultRoles.get(role)?.scopes ?? [])
+  const admin = `admin-ui admin:users admin:servers admin:services tokens admin:groups list:services read:services read:hub proxy
+    shutdown access:services access:servers read:roles read:metrics shares`
+  assert.deepEqual(scopes('admin'), sorted(admin.split(/\s+/)))
+  assert.deepEqual(scopes('user'), ['self'])
+  assert.deepEqual(scopes('server'), ['access:servers!server', 'users:activity!user'])
+  assert.deepEqual(scopes('token'), ['inherit'])
+  assert.equal(defaultRoles.size, 4)
+  const own = 'read:users users:shares read:shares users:activity servers tokens access:servers'.split(' ')
+  assert.deepEqual(sorted(expand(['self'], { owner: 'u' })), sorted(expand(own.map(scope => `${scope}!user=u`))))
 })
 
 test('who may read one server may not for that read its user', () => {

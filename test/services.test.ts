@@ -334,6 +334,59 @@ test('oauth: asked once, then the token of a service carries its access and no m
   assert.ok(services.find(`${secret}-grades`))
 })
 
+test('oauth: what was agreed to for a group or a user who are gone meanwhile is for nobody who is called so next', async t => {
+  const scopes = ['read:users!group=class', 'read:users!user=bob', 'read:users!user=carol', 'read:servers!server=carol/lab']
+  const given = [{ ...three[0], oauth: { noConfirm: true, allowedScopes: scopes } }]
+  const { person, authorize, exchange, tokens, users } = await oauthHub(t, given)
+  await person('root', { admin: true })
+  for (const name of ['bob', 'carol']) await person(name, { groups: ['class'] })
+  const answer = await authorize('root')
+  await users.groups.delete('class')
+  await users.rename(users.get('bob')!.id, 'robert')
+  for (const name of ['bob', 'dave']) await person(name, { groups: ['class'] })
+  const { body } = await exchange(answer.kind === 'redirect' ? answer.location : '')
+  const { owner, record } = tokens.find(body.access_token!)!
+  assert.deepEqual(
+    record.scopes.filter(scope => /class|bob|carol/.test(scope)),
+    ['read:users!user=carol', 'read:servers!server=carol/lab'],
+  )
+  assert.ok(![...tokens.scopes(owner, record)].some(scope => /class|bob/.test(scope)))
+  assert.doesNotMatch(body.scope!, /class|bob/)
+})
+
+test('oauth: a role stands for its scopes; what the visitor does not hold is left out in silence, at use too; no tick is identity alone', async t => {
+  const given = [
+    { ...three[0], access: { everyone: true }, oauth: { allowedScopes: ['self', 'read:hub', 'access:servers!server'] } },
+  ]
+  const { person, authorize, exchange, tokens, users } = await oauthHub(t, given)
+  await person('alice')
+  await person('root', { admin: true })
+  const identity = ['read:users:name!user', 'read:users:groups!user', 'access:services!service=grades']
+  const asked = async (name: string, scope?: string) => {
+    const answer = await authorize(name, { ...(scope !== undefined && { scope }) })
+    return answer.kind === 'confirm' ? answer.scopes : answer
+  }
+  assert.deepEqual(await asked('alice', 'user'), [...identity, 'self'])
+  assert.deepEqual(await asked('alice', 'read:hub'), identity)
+  assert.deepEqual(await asked('root', 'read:hub'), [...identity, 'read:hub'])
+  assert.deepEqual(await asked('alice'), [...identity, 'self'], 'without the parameter all that it may ask for')
+  assert.deepEqual(await asked('alice', 'identify'), identity)
+
+  const none = await authorize('root', {}, [])
+  const { body: bare } = await exchange(none.kind === 'redirect' ? none.location : '')
+  assert.equal(bare.scope, identity.join(' '))
+  const all = await authorize('root', {}, ['read:hub', 'self', 'admin:users'])
+  const { body } = await exchange(all.kind === 'redirect' ? all.location : '')
+  assert.equal(body.scope, [...identity, 'self', 'read:hub'].join(' '), 'nothing that was not asked for')
+  const may = () => {
+    const { owner, record } = tokens.find(body.access_token!)!
+    return tokens.scopes(owner, record).has('read:hub')
+  }
+  assert.equal(may(), true)
+  await users.update(users.get('root')!.id, draft => void (draft.admin = false))
+  assert.equal(may(), false)
+})
+
 test('oauth: noConfirm asks nobody; an application elsewhere has its whole address; without a token there is no client', async t => {
   const elsewhere = {
     name: 'grades',

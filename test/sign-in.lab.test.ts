@@ -10,8 +10,8 @@ import { defineConfig, prefixed } from 'swarmhub'
 import { dummy, github, header, httpProxy, process } from 'swarmhub/plugins'
 export default defineConfig({
   authenticators: [
-    dummy({ allowPublic: true }),
     prefixed('gh-', github({ url: ${JSON.stringify(githubUrl)}, clientId: 'the-client', clientSecret: 'the secret of the client', organizations: ['acme'] })),
+    dummy({ allowPublic: true }),
     prefixed('uni-', header({ from: ['127.0.0.2'], label: 'Sign in with your university account' })),
   ],
   access: { everyone: true },
@@ -49,7 +49,9 @@ test('in a browser: one form or button each, in order; by GitHub and back, by wh
     }
     await page.goto(`${origin}/hub/login`)
     const ways = await page.locator('form button, a.button').allInnerTexts()
-    assert.deepEqual(ways, ['Sign in', 'Sign in with GitHub', 'Sign in with your university account'])
+    assert.deepEqual(ways, ['Sign in with GitHub', 'Sign in', 'Sign in with your university account'])
+    for (const way of await page.locator('form button, a.button').all())
+      assert.equal(await way.evaluate(button => getComputedStyle(button).textAlign), 'center')
     await screenshot(page, `sign-in-several-${colorScheme}`, { fullPage: true })
     await page.getByRole('link', { name: 'Sign in with GitHub' }).press('Enter')
     await inAs('gh-alice')

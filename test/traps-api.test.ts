@@ -84,6 +84,16 @@ test('trap 05: the default server is `alice/`, in environment, scopes and model;
   assert.deepEqual(Object.keys((await hub.api(narrow, 'GET', '/users/a05')).json.servers), [''])
   const { status } = await hub.api(token, 'POST', '/users/a05/tokens', { scopes: ['access:servers!server=a05'] })
   assert.equal(status, 400)
+  const root = await hub.token('root')
+  const friend = await hub.token('friend05')
+  assert.equal((await hub.api(root, 'POST', '/shares/a05', { user: 'friend05' })).status, 405)
+  const { json: share } = await hub.api(root, 'POST', '/shares/a05/', { user: 'friend05' })
+  assert.deepEqual([share.scopes, share.server.name, share.server.url], [[scope], '', '/user/a05/'])
+  assert.ok((await hub.api(friend, 'GET', '/user')).json.scopes.includes(scope))
+  assert.equal((await hub.api(friend, 'GET', '/users/friend05/shared/a05')).status, 404)
+  assert.equal((await hub.api(friend, 'GET', '/users/friend05/shared/a05/')).status, 200)
+  const { accept_url: link } = (await hub.api(root, 'POST', '/share-codes/a05/', {})).json
+  assert.match((await (await hub.enter('guest05')).open(link)).text, /Invitation from a05/)
 })
 
 test('trap 06: scopes are told expanded and for this user, never as self, inherit, !user, !server or a group alone', async () => {

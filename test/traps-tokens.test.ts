@@ -11,6 +11,7 @@ import { trapHub } from './trap-hub.ts'
 
 const its = trapHub(`
   roles: [
+    { name: 'user', scopes: ['self', 'shares!user', 'read:users:name', 'read:groups:name'] },
     { name: 'teacher', scopes: ['list:users!group=physics', 'servers!group=physics', 'access:servers!group=physics'], groups: ['teachers'] },
   ],
 `)
@@ -281,4 +282,24 @@ test('trap 55: a group in a filter is looked up by the hub, for /hub/user, autho
   assert.equal((await hub.api(root, 'DELETE', '/groups/physics/users', { users: ['in55'] })).status, 200)
   assert.equal((await teacher.open('/hub/user/in55/lab')).reply.status, 404)
   assert.equal((await hub.api(token, 'POST', '/users/in55/server', { profile: 'plain' })).status, 404)
+})
+
+test('trap 55: what is shared with a group is its members’, for /hub/user, authorize and the token that they get, and no longer', async () => {
+  const hub = its()
+  const root = await hub.token('root')
+  const { env, token: owner } = await hub.run('s55')
+  const member = await hub.enter('m55')
+  const token = await hub.token('m55')
+  assert.equal((await hub.api(root, 'POST', '/groups/shared55', { users: ['m55'] })).status, 201)
+  assert.equal((await member.ask(authorizeAddress(env))).status, 403)
+  assert.equal((await hub.api(owner, 'POST', '/shares/s55/', { group: 'shared55' })).status, 200)
+  const visit = await tokenFor(member, env)
+  const scope = 'access:servers!server=s55/'
+  const has = async () => [visit, token].map(async one => (await hub.api(one, 'GET', '/user')).json.scopes.includes(scope))
+  assert.deepEqual(await Promise.all(await has()), [true, true], 'concrete, as notebooks cannot look groups up')
+  await hub.stop('s55', owner)
+  assert.equal((await member.open('/hub/user/s55/lab')).reply.status, 424)
+  assert.equal((await hub.api(root, 'DELETE', '/groups/shared55/users', { users: ['m55'] })).status, 200)
+  assert.equal((await member.open('/hub/user/s55/lab')).reply.status, 404)
+  assert.equal((await hub.api(token, 'GET', '/user')).json.scopes.includes(scope), false)
 })

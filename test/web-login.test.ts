@@ -16,6 +16,23 @@ test('the sign-in page has one form or button for each authenticator, and carrie
   assert.match(page, /name="_xsrf" value="good"/)
 })
 
+test('forms and buttons are in the order of the config', async () => {
+  const wayOf = { form: methods[0]!, second: methods[1]!, button: methods[2]! }
+  for (const order of [
+    ['button', 'form', 'second'],
+    ['form', 'button', 'second'],
+    ['form', 'second', 'button'],
+  ] as const) {
+    const page = await (await browse(fakeCore({ methods: order.map(name => wayOf[name]) })).get('/hub/login')).text()
+    const found = [...page.matchAll(/value="(local|ldap)"|login\/(github)"/g)].map(([, form, button]) => form ?? button)
+    assert.deepEqual(
+      found,
+      order.map(name => wayOf[name].plugin.name),
+    )
+    assert.equal(page.match(/class="or"/g)?.length, 2)
+  }
+})
+
 test('who signs in gets a session and goes to next', async () => {
   const core = fakeCore()
   core.addUser('alice')
@@ -130,6 +147,19 @@ test('signing in by redirect: begin carries next and the configured address, the
   assert.equal(refused.status, 403)
   assert.match(await refused.text(), /&lt;b&gt;no&lt;\/b&gt;/)
   assert.equal((await browse(core).get('/hub/login/nobody')).status, 404)
+})
+
+test('without a configured address the provider is told the one by which the browser came, as the front says', async () => {
+  const core = fakeCore({ methods })
+  const begin = async (headers: Record<string, string>) => {
+    await browse(core).get('/hub/login/github', headers)
+    return (core.calls.pop() as string[])[2]
+  }
+  const callback = 'hub/login/github/callback'
+  assert.equal(await begin({ host: 'inside:8000' }), `http://inside:8000/${callback}`)
+  const outside = { host: 'inside:8000', 'x-forwarded-host': 'hub.example.org', 'x-forwarded-proto': 'https' }
+  assert.equal(await begin(outside), `https://hub.example.org/${callback}`)
+  assert.equal(await begin({ ...outside, 'x-forwarded-host': 'evil"/x' }), `https://localhost/${callback}`)
 })
 
 test('signing out needs no token and ends at the sign-in page', async () => {

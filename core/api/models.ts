@@ -138,7 +138,7 @@ export function tokenModel(core: Core, owner: UserRecord, token: TokenRecord): z
     roles: [],
     scopes: [...core.tokens.scopes(owner, token)].sort(),
     created: stamp(token.created),
-    last_activity: stamp(token.lastActivity),
+    last_activity: stamp(core.users.lastUse(owner.id, { token: token.id }).at),
     expires_at: stamp(token.expires),
     note: token.note,
     session_id: token.sessionId,

@@ -1,5 +1,6 @@
 import type { Core } from '../core.ts'
 import { HubError } from '../errors.ts'
+import { usedHost, usedScheme } from '../web/address.ts'
 import type { ApiContext } from './endpoint.ts'
 
 const mediaType = 'application/jupyterhub-pagination+json'
@@ -68,12 +69,10 @@ function whole(c: ApiContext, name: string): number | undefined {
 function pageAddress(core: Core, c: ApiContext, offset: number, limit: number): string {
   // Only its path and query: the host in it may be the sender's invention.
   const { pathname, search } = new URL(c.req.url)
-  // As the front tells it: proxies before it may be reached under another name.
-  const host = c.req.header('x-forwarded-host') ?? c.req.header('host') ?? ''
-  const forwarded = c.req.header('x-forwarded-proto')?.split(',')[0]?.trim()
-  const origin = core.url?.host === host ? core.url.origin : `${forwarded === 'https' ? 'https' : 'http'}://${host}`
+  const host = usedHost(c)
+  const origin = host === undefined ? '' : core.url?.host === host ? core.url.origin : `${usedScheme(c)}://${host}`
   const parameters = new URLSearchParams(search)
   parameters.set('offset', String(offset))
   parameters.set('limit', String(limit))
-  return `${/^[\w.:[\]-]+$/.test(host) ? origin : ''}${pathname}?${parameters}`
+  return `${origin}${pathname}?${parameters}`
 }

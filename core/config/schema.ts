@@ -226,8 +226,10 @@ export const config = z.strictObject({
       services: duration().prefault('60s'),
       /** How long something with this hub's labels, but in nobody's record, is left alone before it is removed. */
       orphan: duration().prefault('2m'),
-      /** How long a sign-in lasts. */
+      /** How long a sign-in lasts at most. */
       session: duration().prefault('14d'),
+      /** A sign-in ends when neither its browser nor a notebook that is open in it has come to the hub for so long. */
+      idle: duration().prefault('7d'),
       /** Between two times that an authenticator is asked whether a user is still who they were. */
       refresh: duration().prefault('5m'),
       /** How long the hub finishes what is under way when it is told to end. */

@@ -3,7 +3,7 @@ import { type Audit, unrecorded } from '../audit.ts'
 import { HubError } from '../errors.ts'
 import type { GroupRecord } from '../store/records.ts'
 import type { Store } from '../store/store.ts'
-import { forgetScopes } from './forget.ts'
+import type { Forgetting } from './forget.ts'
 import { forgetGrantee } from './shares.ts'
 
 /** Users are named by their ids here. Whatever changes something is durable when it resolves. */
@@ -34,7 +34,7 @@ export interface Groups {
   delete(name: string): Promise<void>
 }
 
-export function createGroups(store: Store, audit: Audit = unrecorded): Groups {
+export function createGroups(store: Store, forgetting: Forgetting, audit: Audit = unrecorded): Groups {
   let seen: unknown
   let byName = new Map<string, GroupRecord>()
   let byId = new Map<string, GroupRecord>()
@@ -149,7 +149,7 @@ export function createGroups(store: Store, audit: Audit = unrecorded): Groups {
       const group = lookUp().byName.get(name)
       if (!group) throw missing()
       const forget = async () => {
-        await forgetScopes(store, scope => scope.endsWith(`!group=${name}`))
+        await forgetting.scopes(scope => scope.endsWith(`!group=${name}`))
         await forgetGrantee(store, { kind: 'group', id: group.id })
       }
       // Before: a crash in between must not leave them. After: for tokens and shares that were made meanwhile.

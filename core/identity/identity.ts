@@ -40,6 +40,7 @@ export function createIdentity({
   audit,
   log,
   closing,
+  ended,
 }: {
   store: Store
   settings: Settings
@@ -49,6 +50,8 @@ export function createIdentity({
   audit: Audit
   log: Log
   closing: AbortSignal
+  /** See createSessions. */
+  ended?: (sessionId: string) => void
 }): Parts {
   const { secret = store.hub.data.secret, hostPrefix } = settings.cookies
   const spelling = createSpelling(settings.signIn)
@@ -67,6 +70,7 @@ export function createIdentity({
   const isOut = (owner: UserRecord) => access.blocks(owner.name) || (owner.identity !== null && !admits(owner))
   const groupsOf = (name: string) => users.groups.of(users.get(name)?.id ?? '')
   const services = createServices({ settings: settings.services, base, groupsOf, roles, records: store.hub })
+  users.onForget(services.forget)
   const shares = createShares({ store, users, roles, audit })
   const granted = ({ name, id }: UserRecord) => [
     ...services.grantedTo(roles.meantBy(name) ?? '', users.groups.of(id)),
@@ -80,6 +84,8 @@ export function createIdentity({
     base,
     url,
     lifetime: settings.timeouts.session,
+    idle: settings.timeouts.idle,
+    ended,
     secret,
     hostPrefix,
     admits: (owner, { authenticator }) => authenticators.has(authenticator) && admits(owner),

@@ -24,6 +24,8 @@ export interface Roles {
   readonly all: ReadonlyMap<string, Role>
   /** The scopes of a role, not expanded; none for a role that there is not. */
   scopesOf(role: string): readonly string[]
+  /** Scopes of the config, each for whom it means by the name in it, whatever they are called now; without those for who is no more. */
+  follow(scopes: readonly string[]): readonly string[]
   /** Names of the roles that are this user's own. */
   of(user: UserRecord): string[]
   ofGroup(name: string): string[]
@@ -123,14 +125,16 @@ export function createRoles({ store, users, settings = { roles: [], scopes: {} }
     return user && `${before}${user.name}${after}`
   }
 
+  const follow: Roles['follow'] = scopes => {
+    if (!scopes.some(userIn)) return scopes
+    const ids = meant()
+    return scopes.flatMap(scope => followed(scope, ids) ?? [])
+  }
+
   return {
     all,
-    scopesOf(role) {
-      const scopes = all.get(role)?.scopes ?? []
-      if (!scopes.some(userIn)) return scopes
-      const ids = meant()
-      return scopes.flatMap(scope => followed(scope, ids) ?? [])
-    },
+    scopesOf: role => follow(all.get(role)?.scopes ?? []),
+    follow,
     of,
     ofGroup,
     ofService: having('services'),
@@ -156,10 +160,13 @@ export function createRoles({ store, users, settings = { roles: [], scopes: {} }
       const declared = Object.entries(settings.groups ?? {})
       const listed = [...settings.roles, ...declared.map(([, group]) => group)].flatMap(({ users }) => users)
       const members = new Set([...(settings.access?.admins ?? []), ...listed].map(spelled))
+      const services = settings.services ?? []
+      const scopes = [...settings.roles, ...services].flatMap(({ scopes = [] }) => scopes)
+      const allowed = services.flatMap(({ oauth }) => oauth?.allowedScopes ?? [])
       const named = new Set([
         ...members,
-        ...settings.roles.flatMap(({ scopes = [] }) => scopes.flatMap(one => userIn(one)?.name ?? [])),
-        ...(settings.services ?? []).flatMap(({ access }) => access.users.map(spelled)),
+        ...[...scopes, ...allowed].flatMap(one => userIn(one)?.name ?? []),
+        ...services.flatMap(({ access }) => access.users.map(spelled)),
       ])
       const known = meant()
       for (const name of named) {

@@ -3,6 +3,7 @@ import type { Context } from 'hono'
 import { type Audit, unrecorded } from '../audit.ts'
 import type { SessionRecord, UserRecord } from '../store/records.ts'
 import type { Store } from '../store/store.ts'
+import type { Means } from './activity.ts'
 import { browserName } from './browser-name.ts'
 import { cookieNames, cookieValues, hubCookie, setHubCookie } from './cookies.ts'
 import { fingerprint, newSecret } from './secrets.ts'
@@ -24,6 +25,8 @@ export interface Sessions {
   of(userId: string): readonly SessionRecord[]
   /** End all sessions of a user, or those that match, and revoke the tokens issued in them. Does nothing for nobody. */
   closeAll(userId: string, matches?: (session: SessionRecord) => boolean): Promise<void>
+  /** End what has expired, and what nobody has used for too long: until then it opens nothing, but is told to nobody. */
+  sweep(): Promise<void>
   /** The value of `jupyterhub-session-id`; sets the cookie when the browser has none, or not the one of its session. */
   sessionId(c: Context): string
 }
@@ -31,7 +34,11 @@ export interface Sessions {
 /** Browsers that one user may be signed in with at the same time; the one that signed in first gives way. */
 const most = 100
 
-/** `base` and `url` as in Core; `secret` and `hostPrefix` as for Xsrf; `lifetime` in milliseconds; `admits` is asked at each request. */
+/**
+ * `base` and `url` as in Core; `secret` and `hostPrefix` as for Xsrf; `admits` is asked at each request. `lifetime` and `idle` in
+ * milliseconds: from the sign-in, and from the last use of the session or of a token issued in it. `ended` is called for each
+ * session that is no more, when that is written down.
+ */
 export function createSessions({
   store,
   users,
@@ -39,9 +46,11 @@ export function createSessions({
   base,
   url,
   lifetime,
+  idle = Number.POSITIVE_INFINITY,
   secret = store.hub.data.secret,
   hostPrefix = false,
   admits = () => true,
+  ended = () => {},
 }: {
   store: Store
   users: Users
@@ -49,9 +58,11 @@ export function createSessions({
   base: string
   url: URL | undefined
   lifetime: number
+  idle?: number | undefined
   secret?: string
   hostPrefix?: boolean
   admits?: (owner: UserRecord, session: SessionRecord) => boolean
+  ended?: ((sessionId: string) => void) | undefined
 }): Sessions {
   const login = hubCookie(cookieNames.login, { base, hostPrefix })
   const xsrf = hubCookie(cookieNames.xsrf, { base, hostPrefix })
@@ -63,18 +74,38 @@ export function createSessions({
     const hashes = now && 'hash' in now ? [now.hash ?? ''] : cookieValues(c, login.name).slice(0, 8).map(fingerprint)
     const found = hashes
       .map(hash => store.bySession.get(hash))
-      .find(found => found && isAlive(found.record) && admits(found.owner, found.record))
+      .find(found => found && isAlive(found.owner, found.record) && admits(found.owner, found.record))
     if (found) users.used(found.owner.id, { session: found.record.hash }, new Date(), audit.address())
     return found
   }
 
-  const end = (userId: string, ends: (session: SessionRecord) => boolean) =>
-    users.update(userId, draft =>
-      keepOnly(
-        draft,
-        draft.sessions.filter(session => !ends(session)),
-      ),
+  function isAlive(owner: UserRecord, { hash, sessionId, created, expires }: SessionRecord): boolean {
+    const now = Date.now()
+    if (Date.parse(expires) <= now) return false
+    const isRecent = (at: string | null) => at !== null && now - Date.parse(at) < idle
+    const used = (by: Means) => isRecent(users.lastUse(owner.id, by).at)
+    return (
+      isRecent(created) ||
+      used({ session: hash }) ||
+      owner.tokens.some(one => one.sessionId === sessionId && used({ token: one.id }))
     )
+  }
+
+  /** The tokens that were issued in a session end with it. */
+  async function keep(userId: string, choose: (sessions: SessionRecord[]) => SessionRecord[]): Promise<void> {
+    let gone: SessionRecord[] = []
+    await users.update(userId, draft => {
+      const kept = choose(draft.sessions)
+      const ids = new Set(kept.map(({ sessionId }) => sessionId))
+      gone = draft.sessions.filter(({ sessionId }) => !ids.has(sessionId))
+      draft.sessions = kept
+      draft.tokens = draft.tokens.filter(({ sessionId }) => sessionId === null || ids.has(sessionId))
+    })
+    for (const { sessionId } of gone) ended(sessionId)
+  }
+
+  const end = (userId: string, ends: (session: SessionRecord) => boolean) =>
+    keep(userId, sessions => sessions.filter(session => !ends(session)))
 
   return {
     find,
@@ -91,10 +122,8 @@ export function createSessions({
       }
       const before = find(c)
       if (before) await end(before.owner.id, ({ hash }) => hash === before.record.hash)
-      await users.update(userId, draft => {
-        const alive = draft.sessions.filter(({ expires }) => Date.parse(expires) > now)
-        keepOnly(draft, [...alive, record].slice(-most))
-      })
+      const owner = store.byId.get(userId)
+      await keep(userId, sessions => [...sessions.filter(session => owner && isAlive(owner, session)), record].slice(-most))
       users.used(userId, { session: record.hash }, new Date(now), audit.address())
       changed.set(c, { hash: record.hash, sessionId })
       setHubCookie(c, login.name, value, { path: login.path, url, maxAge: Math.floor(lifetime / 1000) })
@@ -113,12 +142,20 @@ export function createSessions({
       if (owner) audit.record({ action: 'sign-out', actor: { kind: 'user', name: owner.name }, target: { user: owner.name } })
       return owner
     },
-    of: userId => (store.byId.get(userId)?.sessions ?? []).filter(isAlive).reverse(),
+    of(userId) {
+      const owner = store.byId.get(userId)
+      return owner ? owner.sessions.filter(session => isAlive(owner, session)).reverse() : []
+    },
     async closeAll(userId, matches = () => true) {
       const { sessions = [], name } = store.byId.get(userId) ?? {}
       const count = sessions.filter(matches).length
       await end(userId, matches)
       if (count > 0) audit.record({ action: 'sign-out', target: { user: name }, details: { sessions: count } })
+    },
+    async sweep() {
+      for (const owner of [...users.all()]) {
+        if (owner.sessions.some(session => !isAlive(owner, session))) await end(owner.id, session => !isAlive(owner, session))
+      }
     },
     sessionId(c) {
       const own = find(c)?.record.sessionId
@@ -133,15 +170,6 @@ export function createSessions({
     },
   }
 }
-
-/** Sessions end together with the tokens that were issued in them. */
-function keepOnly(draft: UserRecord, sessions: SessionRecord[]): void {
-  const kept = new Set(sessions.map(({ sessionId }) => sessionId))
-  draft.sessions = sessions
-  draft.tokens = draft.tokens.filter(({ sessionId }) => sessionId === null || kept.has(sessionId))
-}
-
-const isAlive = ({ expires }: SessionRecord) => Date.parse(expires) > Date.now()
 
 /** It looks as JupyterHub's does: servers read it. */
 const newSessionId = () => randomBytes(16).toString('hex')

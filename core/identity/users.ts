@@ -7,7 +7,7 @@ import { identityKey } from '../store/lookups.ts'
 import { emptyServer, type ServerRecord, type UserRecord, version } from '../store/records.ts'
 import type { Store } from '../store/store.ts'
 import { createActivity, type Means, type Use } from './activity.ts'
-import { forgetScopes } from './forget.ts'
+import { createForgetting, type Forgetting } from './forget.ts'
 import { createGroups, type Groups } from './groups.ts'
 import { forgetGrantee } from './shares.ts'
 
@@ -61,6 +61,8 @@ export interface Users {
   /** What plugins see: with the names of the groups. */
   view(record: UserRecord): User
   groups: Groups
+  /** Hear of scopes that nothing may have any more, since whom they name is gone. */
+  onForget: Forgetting['listen']
   /** Write what is pending. */
   flush(): Promise<void>
 }
@@ -78,7 +80,8 @@ export function createUsers({
   isName?: (name: string) => boolean
 }): Users {
   const activity = createActivity(store, resolution)
-  const groups = createGroups(store, audit)
+  const forgetting = createForgetting(store)
+  const groups = createGroups(store, forgetting, audit)
   /** Names and slugs of users that are being written down. */
   const taken = new Set<string>()
   let last = 0
@@ -111,7 +114,7 @@ export function createUsers({
 
   /** Whoever is called so next must not get what was meant for this user. */
   const forgetName = (name: string) =>
-    forgetScopes(store, scope => scope.endsWith(`!user=${name}`) || scope.includes(`!server=${name}/`))
+    forgetting.scopes(scope => scope.endsWith(`!user=${name}`) || scope.includes(`!server=${name}/`))
 
   const update: Users['update'] = async (id, change) => {
     const before = store.byId.get(id)?.admin
@@ -216,7 +219,7 @@ export function createUsers({
       const owner = store.byId.get(id)
       if (!owner) throw new HubError('missing', 'There is no such user.')
       renamed(owner)
-      await forgetScopes(store, scope => scope.endsWith(`!server=${owner.name}/${server}`))
+      await forgetting.scopes(scope => scope.endsWith(`!server=${owner.name}/${server}`))
       return update(id, draft => void (renamed(draft).name = name))
     },
     active: (id, at, server, told) => activity.note(id, at, inServer(server), null, told),
@@ -232,6 +235,7 @@ export function createUsers({
       attributes: record.attributes,
     }),
     groups,
+    onForget: forgetting.listen,
     flush: activity.flush,
   }
 }

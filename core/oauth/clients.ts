@@ -1,7 +1,7 @@
 import type { Users } from '../identity/users.ts'
 import { clientId, serverPath } from '../names.ts'
 import type { ScopeTarget } from '../plugin.ts'
-import type { Service } from '../services/services.ts'
+import type { Services } from '../services/services.ts'
 import type { UserRecord } from '../store/records.ts'
 
 /** An OAuth client: every running server is one, and every service with a token. Its secret is that token. */
@@ -72,7 +72,8 @@ export function serverClients(id: string, users: Users, base: string, scopes: re
 }
 
 /** A service as a client; none without a secret, or without an address to return to. */
-export function serviceClients(service: Service | undefined): KnownClient[] {
+export function serviceClients(services: Services, called: string): KnownClient[] {
+  const service = services.byClient(called)
   if (!service?.secretHash || !service.redirectUri) return []
   const { name, clientId: id, redirectUri, secretHash, settings } = service
   const accessScope = `access:services!service=${name}`
@@ -81,7 +82,7 @@ export function serviceClients(service: Service | undefined): KnownClient[] {
       id,
       redirectUri,
       description: `Service ${name}`,
-      allowedScopes: [...new Set([...(settings.oauth?.allowedScopes ?? []), accessScope])],
+      allowedScopes: [...new Set([...services.allowedTo(service), accessScope])],
       accessScope,
       service: name,
       access: { scope: 'access:services', target: { service: name } },

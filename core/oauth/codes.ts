@@ -22,6 +22,8 @@ export interface Codes {
   /** undefined for unknown and expired ones. Used ones stay known, so that a second use is noticed. */
   find(code: string): Grant | undefined
   drop(code: string): void
+  /** Take the scopes that match out of what was granted. */
+  forget(names: (scope: string) => boolean): void
 }
 
 const lifetime = 300_000
@@ -53,5 +55,8 @@ export function createCodes(now: () => number = () => performance.now(), most = 
       return found && found.until > now() ? found.grant : undefined
     },
     drop: code => void grants.delete(fingerprint(code)),
+    forget(names) {
+      for (const { grant } of grants.values()) grant.scopes = grant.scopes.filter(scope => !names(scope))
+    },
   }
 }

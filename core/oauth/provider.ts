@@ -63,7 +63,8 @@ export function createOAuthProvider({
 }): OAuthProvider {
   const { expand, isScope } = roles
   const codes = createCodes()
-  const clients = (id: string) => [...serviceClients(services.byClient(id)), ...serverClients(id, users, base, serverScopes)]
+  users.onForget(codes.forget)
+  const clients = (id: string) => [...serviceClients(services, id), ...serverClients(id, users, base, serverScopes)]
 
   const groupsOf = (name: string) => {
     const user = users.get(name)

@@ -12,6 +12,8 @@ export interface Routes {
   remove(path: string): Promise<void>
   /** The hub's own routes, with when each was last used. */
   list(): Promise<(Route & { active: Date })[]>
+  /** See Proxy.endSession. Does nothing where the proxy cannot. */
+  endSession(id: string): Promise<void>
   /** Last activity by path, of the hub's own routes. */
   active(): Promise<Map<string, Date>>
   /**
@@ -71,6 +73,9 @@ export function createRoutes(
     add: route => timed(metrics.proxyAdd, () => ask('proxy.add', ctx => proxy!.add(route, ctx))),
     list,
     remove: path => timed(metrics.proxyRemove, () => ask('proxy.remove', ctx => proxy!.remove(path, ctx))),
+    async endSession(id) {
+      if (proxy!.endSession) await ask('proxy.endSession', ctx => proxy!.endSession!(id, ctx))
+    },
     active: async () => new Map((await list()).map(route => [route.path, route.active])),
     async repair(servers, kept) {
       const wanted = new Map([...fixed.routes, ...servers])

@@ -41,6 +41,8 @@ export interface Services {
   /** In config order, then in order of creation. */
   all(): Iterable<Service>
   byClient(clientId: string): Service | undefined
+  /** What it may ask of its users, beyond who they are. */
+  allowedTo(service: Service): readonly string[]
   /** Whose token is this? */
   find(secret: string): Service | undefined
   /** What a service may do. */
@@ -53,6 +55,8 @@ export interface Services {
   readonly routes: ReadonlyMap<string, Route>
   /** Make one over the API; durable when it resolves. Throws `conflict` when there is one by its name, client id or token. */
   add(record: ServiceRecord): Promise<Service>
+  /** Take the scopes that match out of what those that were made over the API may ask for. Durable when it resolves. */
+  forget(names: (scope: string) => boolean): Promise<void>
   /** Forget one that was made over the API; durable when it resolves. Does nothing when there is none. */
   remove(name: string): Promise<void>
 }
@@ -67,7 +71,7 @@ export function createServices({
   settings: readonly ServiceSettings[]
   base: string
   groupsOf: (user: string) => readonly string[]
-  roles: Pick<Roles, 'ofService' | 'scopesOf' | 'expand'>
+  roles: Pick<Roles, 'ofService' | 'scopesOf' | 'follow' | 'expand'>
   /** Where those that are made over the API are kept. */
   records: Pick<StateFile<Pick<HubRecord, 'services'>>, 'data' | 'update'>
 }): Services {
@@ -98,9 +102,13 @@ export function createServices({
     all: () => lookUp().services,
     byClient: clientId => lookUp().byClient.get(clientId),
     find: secret => lookUp().byToken.get(fingerprint(secret)),
+    allowedTo: ({ fromConfig, settings: { oauth } }) => {
+      const scopes = oauth?.allowedScopes ?? []
+      return fromConfig ? roles.follow(scopes) : scopes
+    },
     caller({ name, settings: { admin, scopes } }) {
       const ofRoles = [...roles.ofService(name), ...(admin ? ['admin'] : [])].flatMap(roles.scopesOf)
-      const held = roles.expand([...scopes, ...ofRoles, `read:services:name!service=${name}`], { service: name })
+      const held = roles.expand([...roles.follow(scopes), ...ofRoles, `read:services:name!service=${name}`], { service: name })
       return {
         kind: 'service',
         name,
@@ -126,6 +134,14 @@ export function createServices({
         draft.services.push(record)
       })
       return lookUp().byName.get(record.name)!
+    },
+    async forget(names) {
+      const has = ({ oauth }: ServiceRecord) => oauth?.allowedScopes.some(names)
+      if (!records.data.services.some(has)) return
+      await records.update(draft => {
+        for (const { oauth } of draft.services)
+          if (oauth) oauth.allowedScopes = oauth.allowedScopes.filter(scope => !names(scope))
+      })
     },
     async remove(name) {
       await records.update(draft => void (draft.services = draft.services.filter(one => one.name !== name)))

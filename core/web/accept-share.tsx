@@ -12,11 +12,12 @@ import { spokenScopes } from './share.tsx'
 /** `accept-share?code=`: who invites the visitor to which server, and to what. Nothing is accepted by opening it. */
 export const showInvitation = (core: Core) =>
   function showInvitation(c: PageContext): Promise<Response> {
-    const code = c.req.query('code') ?? ''
+    const sent = c.get('again')
+    const code = c.req.query('code') ?? sent?.get('code') ?? ''
     const found = invitation(core, c, code)
     const { owner, server: name, record } = found
     const server = core.servers.get(owner, name)
-    const next = safeNext(c.req.query('next'), publicHost(core, c))
+    const next = safeNext(c.req.query('next') ?? sent?.get('next'), publicHost(core, c))
     return page(
       core,
       c,

@@ -11,9 +11,22 @@ export function sent(c: PageContext): { path: string; query: string; uri: string
   return { path, query: uri.slice(path.length), uri }
 }
 
-/** The host and port that the public reaches: the config's, else the one that the request names. */
+/**
+ * The host and port that the client has used, as the front tells it: proxies before it may be reached under another name. undefined
+ * when it is none.
+ */
+export function usedHost(c: Context): string | undefined {
+  const host = c.req.header('x-forwarded-host') ?? c.req.header('host') ?? ''
+  return /^[\w.:[\]-]+$/.test(host) ? host : undefined
+}
+
+/** Its scheme, told in the same way. */
+export const usedScheme = (c: Context): 'http' | 'https' =>
+  c.req.header('x-forwarded-proto')?.split(',')[0]?.trim() === 'https' ? 'https' : 'http'
+
+/** The host and port that the public reaches: the config's, else the one that the client has used. */
 export function publicHost(core: Core, c: PageContext): string | undefined {
-  return core.url?.host ?? c.req.header('host')
+  return core.url?.host ?? usedHost(c)
 }
 
 /** The address of the client, as the front tells it. */
@@ -32,8 +45,7 @@ export const origin = (c: Context) => ({
 /** The address of one of the hub's pages, absolute, as a provider elsewhere needs it. */
 export function publicUrl(core: Core, c: PageContext, page: string): URL {
   if (core.url) return new URL(`hub/${page}`, core.url)
-  const proto = c.req.header('x-forwarded-proto')?.split(',')[0]?.trim() === 'https' ? 'https' : 'http'
-  return new URL(`${core.base}hub/${page}`, `${proto}://${c.req.header('host') ?? 'localhost'}`)
+  return new URL(`${core.base}hub/${page}`, `${usedScheme(c)}://${usedHost(c) ?? 'localhost'}`)
 }
 
 /** `hub/<page>/USER[/SERVER]`, the names escaped, with what is given of the query. */

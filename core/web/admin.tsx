@@ -213,7 +213,9 @@ function adminPage(core: Core, c: PageContext, problem?: Child) {
           <h2>Add users</h2>
           <label>
             Names, one a line
-            <textarea name="names" rows={3} required spellcheck={false} />
+            <textarea name="names" rows={3} required spellcheck={false}>
+              {c.get('again')?.get('names')}
+            </textarea>
           </label>
           {isAdmin(caller) && (
             <label class="check">

@@ -13,6 +13,8 @@ export interface WebEnv {
     visitor: UserRecord | undefined
     /** The fields of the form that was sent; its `_xsrf` has been checked. */
     fields: URLSearchParams
+    /** The fields of a form without a good `_xsrf`, to show it once more with what was typed; nothing else is done with them. */
+    again: URLSearchParams | undefined
   }
 }
 

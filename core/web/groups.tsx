@@ -152,6 +152,7 @@ function groupsPage(core: Core, c: PageContext, problem?: string): Promise<Respo
   const caller = c.get('caller')
   const action = `${core.base}hub/admin/groups`
   const query = search(c)
+  const typed = problem ? c.get('fields') : c.get('again')
   const all = [...core.users.groups.all()].filter(
     ({ name }) => caller.allows('list:groups', { group: name }) && name.toLowerCase().includes(query.toLowerCase()),
   )
@@ -191,12 +192,12 @@ function groupsPage(core: Core, c: PageContext, problem?: string): Promise<Respo
           <h2>Add a group</h2>
           <label>
             Name
-            <input name="name" required maxlength={255} autocomplete="off" value={problem && c.get('fields').get('name')!} />
+            <input name="name" required maxlength={255} autocomplete="off" value={typed?.get('name') ?? undefined} />
           </label>
           <label>
             Members, one name a line
             <textarea name="names" rows={3} spellcheck={false}>
-              {problem && c.get('fields').get('names')}
+              {typed?.get('names')}
             </textarea>
           </label>
           <div class="actions">
@@ -226,6 +227,7 @@ function groupPage(core: Core, c: PageContext, group: GroupRecord, problem?: str
   const xsrf = core.xsrf.token(c)
   const action = placeOf(core, group.name)
   const query = search(c)
+  const typed = problem ? c.get('fields') : c.get('again')
   const may = (scope: string) => caller.allows(scope, { group: group.name })
   const all = group.users
     .map(id => ({ name: core.users.byId(id)?.name ?? '', source: group.told[id] ?? 'by hand' }))
@@ -283,7 +285,7 @@ function groupPage(core: Core, c: PageContext, group: GroupRecord, problem?: str
           <label>
             Names, one a line
             <textarea name="names" rows={3} required spellcheck={false}>
-              {problem && c.get('fields').get('names')}
+              {typed?.get('names')}
             </textarea>
           </label>
           <div class="actions">
@@ -291,7 +293,7 @@ function groupPage(core: Core, c: PageContext, group: GroupRecord, problem?: str
           </div>
         </form>
       )}
-      <Properties group={group} xsrf={xsrf} action={`${action}/properties`} fixed={!may('groups')} />
+      <Properties group={group} xsrf={xsrf} action={`${action}/properties`} fixed={!may('groups')} typed={typed} />
       {may('delete:groups') && (
         <form class="panel stack" method="post" action={`${action}/delete`}>
           <Hidden xsrf={xsrf} />
@@ -312,8 +314,22 @@ function groupPage(core: Core, c: PageContext, group: GroupRecord, problem?: str
   )
 }
 
-function Properties({ group, xsrf, action, fixed }: { group: GroupRecord; xsrf: string; action: string; fixed: boolean }) {
-  const rows: [string, string][] = Object.entries(group.properties).map(([key, value]) => [key, shown(value)])
+interface Shown {
+  group: GroupRecord
+  xsrf: string
+  action: string
+  fixed: boolean
+  /** A form that was sent, perhaps another. */
+  typed: URLSearchParams | undefined
+}
+
+function Properties({ group, xsrf, action, fixed, typed }: Shown) {
+  const written =
+    (values: string[]) =>
+    (key: string, row: number): [string, string] => [key, values[row] ?? '']
+  const rows = typed?.has('key')
+    ? typed.getAll('key').map(written(typed.getAll('value')))
+    : Object.entries(group.properties).map(([key, value]): [string, string] => [key, shown(value)])
   if (!fixed) rows.push(['', ''], ['', ''])
   return (
     <form class="panel stack" method="post" action={action}>

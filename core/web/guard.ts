@@ -4,7 +4,7 @@ import { HTTPException } from 'hono/http-exception'
 import { routePath } from 'hono/route'
 import { limitBody } from '../body-limit.ts'
 import type { Core } from '../core.ts'
-import { HubError } from '../errors.ts'
+import { HubError, isHubError } from '../errors.ts'
 import type { UserRecord } from '../store/records.ts'
 import { jupyterhubVersion } from '../version.ts'
 import { origin, sent, withQuery } from './address.ts'
@@ -107,17 +107,31 @@ export function toLogin(core: Core, c: PageContext): Response {
   return c.redirect(withQuery(`${core.base}hub/login`, { next: sent(c).uri }))
 }
 
-/** Only a form of one of our pages: reads it and checks its `_xsrf`. */
-export const form = (core: Core): MiddlewareHandler<WebEnv> =>
+/**
+ * Only a form of one of our pages: reads it and checks its `_xsrf`. When that is not good nothing is done, and `shown`, the page that
+ * the form is on, comes once more with what was typed, for its visitor to look at and send again.
+ */
+export const form = (core: Core, shown?: (c: PageContext) => Response | Promise<Response>): MiddlewareHandler<WebEnv> =>
   async function form(c, next) {
     const fields = await readForm(64, c)
-    if (!core.xsrf.valid(c, fields.get('_xsrf') ?? undefined))
-      throw new HubError(
-        'denied',
-        'This form is too old, or did not come from this site. Go back, reload the page and try again.',
-      )
-    c.set('fields', fields)
-    await next()
+    if (core.xsrf.valid(c, fields.get('_xsrf') ?? undefined)) {
+      c.set('fields', fields)
+      return next()
+    }
+    const refused = (cause?: unknown) => {
+      const message = 'This form is too old, or did not come from this site. Go back, reload the page and try again.'
+      return new HubError('denied', message, { cause })
+    }
+    // A page elsewhere must not choose what stands in a form of ours.
+    if (!shown || c.req.header('sec-fetch-site') === 'cross-site') throw refused()
+    c.set('again', fields)
+    const show = async () => shown(c)
+    const page = await show().catch(error => {
+      c.set('again', undefined)
+      // There is no such page, or not for them.
+      throw isHubError(error) ? refused(error) : error
+    })
+    return page.status === 200 ? new Response(page.body, { status: 403, headers: page.headers }) : page
   }
 
 /** A form of at most so many KiB. Files in it are left out; a body that is no form has no fields. */

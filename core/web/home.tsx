@@ -33,7 +33,7 @@ export const home = (core: Core) =>
     return page(
       core,
       c,
-      { title: 'Servers', refresh: moving ? 5 : undefined, announce: 'home' },
+      { title: 'Servers', refresh: moving && !c.get('again') ? 5 : undefined, announce: 'home' },
       <>
         <h1>Your servers</h1>
         {!core.servers.engine.ok && (
@@ -52,7 +52,14 @@ export const home = (core: Core) =>
             <Hidden xsrf={xsrf} />
             <label>
               Name of another server
-              <input name="server" required maxlength={60} placeholder="such as course-1" autocomplete="off" />
+              <input
+                name="server"
+                required
+                maxlength={60}
+                placeholder="such as course-1"
+                autocomplete="off"
+                value={c.get('again')?.get('server') ?? undefined}
+              />
             </label>
             <button type="submit">Create</button>
           </form>

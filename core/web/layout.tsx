@@ -86,6 +86,14 @@ export async function page(core: Core, c: PageContext, frame: Frame, body: Child
         )}
         <main id="main" tabindex={-1}>
           {announcement && <p class="notice announcement">{announcement}</p>}
+          {c.get('again') && (
+            <Alert>
+              <p>
+                This page was open for too long, or you have signed in again meanwhile. Nothing has been done yet: look at what
+                you typed, and send it once more.
+              </p>
+            </Alert>
+          )}
           {body}
         </main>
       </body>

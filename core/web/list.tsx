@@ -15,7 +15,8 @@ export function part<T>(c: PageContext, all: readonly T[]): { items: readonly T[
 export const search = (c: PageContext) => asked(c, 'q').slice(0, 255)
 
 /** One field of what a list is asked for. */
-export const asked = (c: PageContext, name: string) => (c.req.query(name) ?? c.get('fields')?.get(name) ?? '').trim()
+export const asked = (c: PageContext, name: string) =>
+  (c.req.query(name) ?? (c.get('fields') ?? c.get('again'))?.get(name) ?? '').trim()
 
 export const counted = (count: number, what: string) => `${count} ${what}${count === 1 ? '' : 's'}`
 

@@ -168,8 +168,8 @@ interface Typed {
 function loginPage(core: Core, c: PageContext, { next, username = '', method, failure }: Typed) {
   const xsrf = core.xsrf.token(c)
   const login = `${core.base}hub/login`
-  const passwords = core.logins.methods.filter(({ kind }) => kind === 'password')
-  const others = core.logins.methods.filter(({ kind }) => kind === 'redirect' || kind === 'request')
+  const { methods } = core.logins
+  const passwords = methods.filter(({ kind }) => kind === 'password')
   if (failure?.wait) c.header('Retry-After', String(Math.ceil(failure.wait)))
   return page(
     core,
@@ -192,50 +192,54 @@ function loginPage(core: Core, c: PageContext, { next, username = '', method, fa
           )}
         </Alert>
       )}
-      {passwords.map(({ plugin, label }, index) => {
+      {methods.map(({ plugin, kind, label }, index) => {
+        if (kind === 'none') return <p>{label}</p>
+        const isForm = kind === 'password'
+        const before = methods[index - 1]?.kind
         const again = plugin.name === (method ?? passwords[0]?.plugin.name)
         const alike = passwords.filter(other => other.label === label).length > 1
         return (
           <>
-            {index > 0 && <p class="or">or</p>}
-            <form method="post" action={withQuery(login, { next })}>
-              <Hidden xsrf={xsrf} method={plugin.name} />
-              <label>
-                User name
-                <input
-                  name="username"
-                  required
-                  maxlength={255}
-                  autocomplete="username"
-                  autocapitalize="none"
-                  spellcheck={false}
-                  autofocus={again && username === ''}
-                  value={again ? username.slice(0, 255) : ''}
-                />
-              </label>
-              <label>
-                Password
-                <input
-                  name="password"
-                  type="password"
-                  required
-                  autocomplete="current-password"
-                  autofocus={again && username !== ''}
-                />
-              </label>
-              <button type="submit">{alike ? `${label} (${plugin.name})` : label}</button>
-            </form>
-            <More core={core} plugin={plugin} />
+            {before !== undefined && before !== 'none' && (isForm || before === 'password') && <p class="or">or</p>}
+            {isForm ? (
+              <>
+                <form method="post" action={withQuery(login, { next })}>
+                  <Hidden xsrf={xsrf} method={plugin.name} />
+                  <label>
+                    User name
+                    <input
+                      name="username"
+                      required
+                      maxlength={255}
+                      autocomplete="username"
+                      autocapitalize="none"
+                      spellcheck={false}
+                      autofocus={again && username === ''}
+                      value={again ? username.slice(0, 255) : ''}
+                    />
+                  </label>
+                  <label>
+                    Password
+                    <input
+                      name="password"
+                      type="password"
+                      required
+                      autocomplete="current-password"
+                      autofocus={again && username !== ''}
+                    />
+                  </label>
+                  <button type="submit">{alike ? `${label} (${plugin.name})` : label}</button>
+                </form>
+                <More core={core} plugin={plugin} />
+              </>
+            ) : (
+              <a class="button" href={withQuery(`${login}/${plugin.name}`, { next })}>
+                {label}
+              </a>
+            )}
           </>
         )
       })}
-      {passwords.length > 0 && others.length > 0 && <p class="or">or</p>}
-      {core.logins.methods.map(({ kind, label }) => kind === 'none' && <p>{label}</p>)}
-      {others.map(({ plugin, label }) => (
-        <a class="button" href={withQuery(`${login}/${plugin.name}`, { next })}>
-          {label}
-        </a>
-      ))}
       {core.settings.branding.terms && (
         <p class="muted">
           By signing in you agree to the <a href={core.settings.branding.terms}>terms of use</a>.

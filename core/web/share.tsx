@@ -134,7 +134,8 @@ function sharePage(core: Core, c: PageContext, server: Server, { link, problem, 
   const label = ref.name === '' && caller.user?.id === owner.id ? 'your server' : serverLabel(server, caller)
   const shares = core.shares.of(owner, ref.name)
   const codes = core.shares.codes(owner, ref.name)
-  const before = problem ? c.get('fields') : undefined
+  const before = problem ? c.get('fields') : c.get('again')
+  const forLink = before?.has('expires') ? before : undefined
   return page(
     core,
     c,
@@ -197,12 +198,12 @@ function sharePage(core: Core, c: PageContext, server: Server, { link, problem, 
       {may && (
         <form class="panel row" method="post" action={serverPage(core, 'share-link', ref)}>
           <Hidden xsrf={xsrf} />
-          <Level offered={offered} />
+          <Level offered={offered} chosen={forLink?.get('level')} />
           <label>
             Valid for
             <select name="expires">
               {expiries.map(({ name, label }) => (
-                <option value={name} selected={name === '1d'}>
+                <option value={name} selected={name === (forLink?.get('expires') ?? '1d')}>
                   {label}
                 </option>
               ))}

@@ -39,15 +39,28 @@ export const start = (core: Core) =>
     const next = safeNext(c.req.query('next') ?? fields.get('next'), publicHost(core, c))
     const found = target(core, c, ['start:servers'])
     if (found.server?.ready) return c.redirect(next ?? found.server.path, 303)
-    const profile = fields.get('profile') ?? undefined
+    const { profile, choices } = chosenIn(fields)
     const options = await readOptions(core, fields, found.owner)
     // Without a form there was nothing to choose: it is as the last time.
     if (profile === undefined) return begin(core, c, found, options ? { userOptions: options } : {}, next)
-    const choices = Object.fromEntries(
-      [...fields].flatMap(([key, value]) => (key.startsWith(`${profile}.`) ? [[key.slice(profile.length + 1), value]] : [])),
-    )
     return begin(core, c, found, { profile, choices, userOptions: { ...options, profile, ...choices } }, next)
   }
+
+/** `spawn/…`, the form sent without a good `_xsrf`: asks once more, and starts nothing. */
+export const startAgain = (core: Core) =>
+  function startAgain(c: PageContext): Response | Promise<Response> {
+    const fields = c.get('again') ?? new URLSearchParams()
+    const next = safeNext(c.req.query('next') ?? fields.get('next'), publicHost(core, c))
+    return startPage(core, c, target(core, c, ['start:servers']), { next, wish: chosenIn(fields) })
+  }
+
+/** The profile that a form names, and what it chooses of it. */
+function chosenIn(fields: URLSearchParams): { profile?: string; choices: Record<string, string> } {
+  const profile = fields.get('profile')
+  if (profile === null) return { choices: {} }
+  const chosen = [...fields].filter(([key]) => key.startsWith(`${profile}.`))
+  return { profile, choices: Object.fromEntries(chosen.map(([key, value]) => [key.slice(profile.length + 1), value])) }
+}
 
 /** Start, then on to the progress page. What refuses the start is said on the start page, with what was chosen. */
 export async function begin(

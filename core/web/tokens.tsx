@@ -90,11 +90,12 @@ function tokensPage(core: Core, c: PageContext, made?: { secret: string; record:
   const visitor = core.users.byId((c.get('visitor') as UserRecord).id) as UserRecord
   const xsrf = core.xsrf.token(c)
   const action = `${core.base}hub/token`
+  const before = c.get('again')
   const { longest, lifetime } = core.settings.tokens
   const fits = ([value]: (typeof expiries)[number]) => longest === undefined || (value !== '' && milliseconds(value) <= longest)
   const spans = [...expiries.filter(fits), ...(longest === undefined ? [] : [['', `The longest: ${spoken(longest)}`] as const])]
   const usual = spans.find(([value]) => value !== '' && milliseconds(value) === lifetime)?.[0]
-  const chosen = usual ?? spans.find(([value]) => value === '30d')?.[0] ?? ''
+  const chosen = before?.get('expires') ?? usual ?? spans.find(([value]) => value === '30d')?.[0] ?? ''
   return page(
     core,
     c,
@@ -111,13 +112,21 @@ function tokensPage(core: Core, c: PageContext, made?: { secret: string; record:
         <div class="row">
           <label>
             What it is for
-            <input name="note" maxlength={200} placeholder="such as a nightly backup" autocomplete="off" />
+            <input
+              name="note"
+              maxlength={200}
+              placeholder="such as a nightly backup"
+              autocomplete="off"
+              value={before?.get('note') ?? undefined}
+            />
           </label>
           <label>
             It may
             <select name="scopes">
               {presets.map(({ name, label }) => (
-                <option value={name}>{label}</option>
+                <option value={name} selected={name === before?.get('scopes')}>
+                  {label}
+                </option>
               ))}
             </select>
           </label>
@@ -138,13 +147,13 @@ function tokensPage(core: Core, c: PageContext, made?: { secret: string; record:
         <p class="muted" id="expiry-note">
           Take the shortest time that does. One without an end is good for whoever finds it, until you revoke it.
         </p>
-        <details>
+        <details open={before?.has('scope')}>
           <summary>Choose its rights one by one</summary>
           <fieldset class="picks">
             <legend class="hidden">Its rights, in place of “It may”</legend>
             {offered(core, visitor).map(scope => (
               <label class="check">
-                <input type="checkbox" name="scope" value={scope} />
+                <input type="checkbox" name="scope" value={scope} checked={before?.has('scope', scope)} />
                 <span>
                   {scopeWords.get(scope.replace(/!.*$/s, '')) ?? ''} <code>{scope}</code>
                 </span>

@@ -120,6 +120,7 @@ function userPage(core: Core, c: PageContext, user: UserRecord, problem?: Child)
   const xsrf = core.xsrf.token(c)
   const may = (scope: string) => caller.allows(scope, { user: user.name })
   const say = hasSay(caller, user)
+  const typed = problem ? c.get('fields') : c.get('again')
   const servers = core.servers.of(user).filter(({ ref }) => caller.allows('read:servers', { user: user.name, server: ref.name }))
   return page(
     core,
@@ -195,7 +196,7 @@ function userPage(core: Core, c: PageContext, user: UserRecord, problem?: Child)
           )}
         </>
       )}
-      <Changes caller={caller} user={user} action={action} xsrf={xsrf} may={may} />
+      <Changes caller={caller} user={user} action={action} xsrf={xsrf} may={may} name={typed?.get('name')} />
     </>,
   )
 }
@@ -332,10 +333,12 @@ interface Changed {
   action: string
   xsrf: string
   may(scope: string): boolean
+  /** The other name, as it was typed. */
+  name: string | null | undefined
 }
 
 /** What changes or ends the account, each with its right. */
-function Changes({ caller, user, action, xsrf, may }: Changed) {
+function Changes({ caller, user, action, xsrf, may, name }: Changed) {
   const self = caller.user?.id === user.id
   const admin = isAdmin(caller)
   const renames = may('admin:users') && (!user.admin || admin)
@@ -351,7 +354,15 @@ function Changes({ caller, user, action, xsrf, may }: Changed) {
             <Hidden xsrf={xsrf} />
             <label>
               Another name
-              <input name="name" required maxlength={255} autocomplete="off" autocapitalize="none" spellcheck={false} />
+              <input
+                name="name"
+                required
+                maxlength={255}
+                autocomplete="off"
+                autocapitalize="none"
+                spellcheck={false}
+                value={name ?? undefined}
+              />
             </label>
             <button type="submit">Rename</button>
           </form>

@@ -8,7 +8,7 @@ import { addUsers, showAdmin, stopServers } from './admin.tsx'
 import { showApiDocs } from './api-docs.tsx'
 import { showAudit } from './audit.tsx'
 import { dressed } from './dressed.ts'
-import type { WebEnv } from './environment.ts'
+import type { PageContext, WebEnv } from './environment.ts'
 import { errorPage, unknownPage } from './errors.tsx'
 import { cardEvents, logEvents, signedInStream, startEvents } from './events.tsx'
 import { addGroup, addMembers, deleteGroup, removeMember, setProperties, showGroup, showGroups } from './groups.tsx'
@@ -27,7 +27,7 @@ import { endSessions, showSessions } from './sessions.tsx'
 import { makeLink, shareServer, showSharing, unshareServer } from './share.tsx'
 import { leaveServer } from './shared.tsx'
 import { showShares } from './shares-admin.tsx'
-import { showStart, start } from './start.tsx'
+import { showStart, start, startAgain } from './start.tsx'
 import { asset, assets, logo } from './static.ts'
 import { removeServer, stop } from './stop.ts'
 import { stopped } from './stopped.tsx'
@@ -45,7 +45,7 @@ export function createWeb(core: Core): Hono<WebEnv> {
   const hub = (path: string) => `${core.base}hub/${path}`
   const visitor = signedIn(core)
   const streaming = signedInStream(core)
-  const fields = form(core)
+  const on = (shown: (c: PageContext) => Response | Promise<Response>) => form(core, shown)
 
   // for everyone, programs too
   app.get(hub('health'), health(core))
@@ -69,29 +69,29 @@ export function createWeb(core: Core): Hono<WebEnv> {
   // the visitor's servers, and others' by right
   app.get(hub(''), navigated, visitor, root(core))
   app.get(hub('home'), navigated, visitor, home(core))
-  app.post(hub('home'), navigated, visitor, fields, addServer(core))
+  app.post(hub('home'), navigated, visitor, on(home(core)), addServer(core))
   app.get(hub('events'), streaming, cardEvents(core))
   for (const server of ['', '/:user', '/:user/:server']) {
     app.get(hub(`spawn${server}`), navigated, visitor, showStart(core))
-    app.post(hub(`spawn${server}`), navigated, visitor, fields, start(core))
+    app.post(hub(`spawn${server}`), navigated, visitor, on(startAgain(core)), start(core))
   }
   for (const server of ['/:user', '/:user/:server']) {
     app.get(hub(`spawn-pending${server}`), navigated, visitor, pending(core))
     app.get(hub(`events${server}`), streaming, startEvents(core))
     app.get(hub(`logs${server}`), navigated, visitor, showLogs(core))
     app.get(hub(`log-events${server}`), streaming, logEvents(core))
-    app.post(hub(`stop${server}`), navigated, visitor, fields, stop(core))
+    app.post(hub(`stop${server}`), navigated, visitor, on(home(core)), stop(core))
     app.get(hub(`share${server}`), navigated, visitor, showSharing(core))
-    app.post(hub(`share${server}`), navigated, visitor, fields, shareServer(core))
-    app.post(hub(`share-link${server}`), navigated, visitor, fields, makeLink(core))
-    app.post(hub(`unshare${server}`), navigated, visitor, fields, unshareServer(core))
-    app.post(hub(`leave${server}`), navigated, visitor, fields, leaveServer(core))
+    app.post(hub(`share${server}`), navigated, visitor, on(showSharing(core)), shareServer(core))
+    app.post(hub(`share-link${server}`), navigated, visitor, on(showSharing(core)), makeLink(core))
+    app.post(hub(`unshare${server}`), navigated, visitor, on(showSharing(core)), unshareServer(core))
+    app.post(hub(`leave${server}`), navigated, visitor, on(home(core)), leaveServer(core))
   }
-  app.post(hub('delete/:user/:server'), navigated, visitor, fields, removeServer(core))
+  app.post(hub('delete/:user/:server'), navigated, visitor, on(home(core)), removeServer(core))
 
   // what others share
   app.get(hub('accept-share'), navigated, visitor, showInvitation(core))
-  app.post(hub('accept-share'), navigated, visitor, fields, acceptInvitation(core))
+  app.post(hub('accept-share'), navigated, visitor, on(showInvitation(core)), acceptInvitation(core))
 
   // a server that is not there
   app.all(hub('user/*'), stopped(core))
@@ -99,38 +99,38 @@ export function createWeb(core: Core): Hono<WebEnv> {
 
   // tokens
   app.get(hub('token'), navigated, visitor, showTokens(core))
-  app.post(hub('token'), navigated, visitor, fields, createToken(core))
-  app.post(hub('token/revoke'), navigated, visitor, fields, revokeToken(core))
+  app.post(hub('token'), navigated, visitor, on(showTokens(core)), createToken(core))
+  app.post(hub('token/revoke'), navigated, visitor, on(showTokens(core)), revokeToken(core))
 
   // the browsers that one is signed in with
   app.get(hub('sessions'), navigated, visitor, showSessions(core))
-  app.post(hub('sessions/end'), navigated, visitor, fields, endSessions(core))
+  app.post(hub('sessions/end'), navigated, visitor, on(showSessions(core)), endSessions(core))
 
   // administration
   app.get(hub('admin'), navigated, visitor, showAdmin(core))
   app.get(hub('admin/audit'), navigated, visitor, showAudit(core))
   app.get(hub('admin/shares'), navigated, visitor, showShares(core))
-  app.post(hub('admin/users'), navigated, visitor, fields, addUsers(core))
-  app.post(hub('admin/stop'), navigated, visitor, fields, stopServers(core))
+  app.post(hub('admin/users'), navigated, visitor, on(showAdmin(core)), addUsers(core))
+  app.post(hub('admin/stop'), navigated, visitor, on(showAdmin(core)), stopServers(core))
   app.get(hub('admin/services'), navigated, visitor, showServices(core))
   app.get(hub('admin/roles'), navigated, visitor, showRoles(core))
   app.get(hub('admin/users/:user'), navigated, visitor, showUser(core))
-  app.post(hub('admin/users/:user/rename'), navigated, visitor, fields, renameUser(core))
-  app.post(hub('admin/users/:user/revoke'), navigated, visitor, fields, revokeOf(core))
-  app.post(hub('admin/users/:user/sign-out'), navigated, visitor, fields, signOutOf(core))
-  app.post(hub('admin/users/:user/admin'), navigated, visitor, fields, setAdmin(core))
-  app.post(hub('admin/users/:user/delete'), navigated, visitor, fields, deleteUser(core))
+  app.post(hub('admin/users/:user/rename'), navigated, visitor, on(showUser(core)), renameUser(core))
+  app.post(hub('admin/users/:user/revoke'), navigated, visitor, on(showUser(core)), revokeOf(core))
+  app.post(hub('admin/users/:user/sign-out'), navigated, visitor, on(showUser(core)), signOutOf(core))
+  app.post(hub('admin/users/:user/admin'), navigated, visitor, on(showUser(core)), setAdmin(core))
+  app.post(hub('admin/users/:user/delete'), navigated, visitor, on(showUser(core)), deleteUser(core))
 
   app.get(hub('admin/groups'), navigated, visitor, showGroups(core))
-  app.post(hub('admin/groups'), navigated, visitor, fields, addGroup(core))
+  app.post(hub('admin/groups'), navigated, visitor, on(showGroups(core)), addGroup(core))
   app.get(hub('admin/groups/:group'), navigated, visitor, showGroup(core))
-  app.post(hub('admin/groups/:group/add'), navigated, visitor, fields, addMembers(core))
-  app.post(hub('admin/groups/:group/remove'), navigated, visitor, fields, removeMember(core))
-  app.post(hub('admin/groups/:group/properties'), navigated, visitor, fields, setProperties(core))
-  app.post(hub('admin/groups/:group/delete'), navigated, visitor, fields, deleteGroup(core))
+  app.post(hub('admin/groups/:group/add'), navigated, visitor, on(showGroup(core)), addMembers(core))
+  app.post(hub('admin/groups/:group/remove'), navigated, visitor, on(showGroup(core)), removeMember(core))
+  app.post(hub('admin/groups/:group/properties'), navigated, visitor, on(showGroup(core)), setProperties(core))
+  app.post(hub('admin/groups/:group/delete'), navigated, visitor, on(showGroup(core)), deleteGroup(core))
 
   app.get(hub('admin/storage'), navigated, visitor, showStorage(core))
-  app.post(hub('admin/storage/erase'), navigated, visitor, fields, eraseStorage(core))
+  app.post(hub('admin/storage/erase'), navigated, visitor, on(showStorage(core)), eraseStorage(core))
 
   // plugins' own pages
   for (const plugin of core.plugins) {

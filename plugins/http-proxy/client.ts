@@ -14,7 +14,9 @@ const listed = z.record(z.string(), z.looseObject({ target: z.string(), last_act
  * The hub's half of a proxy that speaks configurable-http-proxy's REST API. While the API does not answer, or answers 5xx,
  * each call tries again for up to 30 s or until its signal aborts. `api` is asked at each call; undefined is an error.
  */
-export function routeClient(api: () => RouteApi | undefined): Pick<NonNullable<Plugin['proxy']>, 'add' | 'remove' | 'list'> {
+export function routeClient(
+  api: () => RouteApi | undefined,
+): Required<Pick<NonNullable<Plugin['proxy']>, 'add' | 'remove' | 'list' | 'endSession'>> {
   const agent = new Agent({ keepAlive: true })
 
   async function call(method: string, path: string, body: unknown, ctx: Context): Promise<{ status: number; body: string }> {
@@ -49,6 +51,10 @@ export function routeClient(api: () => RouteApi | undefined): Pick<NonNullable<P
     },
     async remove(path, ctx) {
       await expect([204, 404], 'DELETE', apiPath(path), undefined, ctx)
+    },
+    async endSession(id, ctx) {
+      // configurable-http-proxy itself knows no sessions
+      await expect([204, 404], 'DELETE', `/api/sessions/${encodeURIComponent(id)}`, undefined, ctx)
     },
     async list(ctx) {
       const body = await expect([200], 'GET', '/api/routes', undefined, ctx)

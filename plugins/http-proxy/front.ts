@@ -13,6 +13,7 @@ import { cleanAnswer, cleanRequest } from './hygiene.ts'
 import { readPath, routeKey } from './path.ts'
 import { serveRouteApi } from './route-api.ts'
 import { openRoutes } from './routes.ts'
+import { browserSessions } from './sessions.ts'
 import { upstream } from './upstream.ts'
 
 /** Paths of PEM files. */
@@ -55,6 +56,7 @@ export async function serve(listen: Listen, front: FrontOptions, ctx: Context): 
   const hub = upstream(front.hub, front.patience)
   const forward = forwarder()
   const upgraded = new Set<Socket>()
+  const sessions = browserSessions()
   const guard = guardHeaders(front.guarded)
 
   /** Where this request goes. undefined for what must not go anywhere. */
@@ -72,6 +74,7 @@ export async function serve(listen: Listen, front: FrontOptions, ctx: Context): 
       return { upstream: hub }
     }
     cleanRequest(req.headers)
+    sessions.clean(req.headers)
     return {
       route: routeKey(route.segments),
       upstream: route.upstream,
@@ -101,6 +104,7 @@ export async function serve(listen: Listen, front: FrontOptions, ctx: Context): 
     const passage = direct(req)
     const isHandshake = req.method === 'GET' && req.headers.upgrade?.toLowerCase() === 'websocket' && !hasBody(req)
     if (!passage || !isHandshake) return refuse(socket, 400)
+    sessions.hold(req.headers, socket)
     const failure = await forward.ws(req, socket, head, passage)
     if (failure) log.warn('no answer', { from: passage.route ?? 'the hub', method: 'websocket', error: messageOf(failure) })
   }
@@ -151,7 +155,7 @@ export async function serve(listen: Listen, front: FrontOptions, ctx: Context): 
     })
   })
 
-  const closeApi = await serveRouteApi(front.api, routes, log)
+  const closeApi = await serveRouteApi(front.api, { routes, sessions }, log)
   try {
     await once(server.listen(listen.port, listen.host), 'listening', { signal: ctx.signal })
   } catch (cause) {

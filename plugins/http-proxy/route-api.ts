@@ -8,12 +8,21 @@ import { type Close, HubError, type Log, messageOf, type RouteApi } from 'swarmh
 import { z } from 'zod'
 import { readPath } from './path.ts'
 import { type LiveRoute, type RouteTable, readTarget } from './routes.ts'
+import type { BrowserSessions } from './sessions.ts'
 
 /** Bytes of one route's data. */
 const bodyLimit = 65_536
 
-/** The route table for the hub, in the words of configurable-http-proxy's REST API, on an address of its own. Resolves when it listens. */
-export async function serveRouteApi({ at, token }: RouteApi, routes: RouteTable, log: Log): Promise<Close> {
+interface Told {
+  routes: RouteTable
+  sessions: BrowserSessions
+}
+
+/**
+ * The route table for the hub, in the words of configurable-http-proxy's REST API, on an address of its own; beside it `DELETE
+ * /api/sessions/ID`, for a browser session that has ended. Resolves when it listens.
+ */
+export async function serveRouteApi({ at, token }: RouteApi, told: Told, log: Log): Promise<Close> {
   const right = hash(token)
   const isAllowed = (req: IncomingMessage) => {
     const given = /^token\s+(\S+)$/.exec(req.headers.authorization ?? '')?.[1]
@@ -21,7 +30,7 @@ export async function serveRouteApi({ at, token }: RouteApi, routes: RouteTable,
   }
   const server = createServer({ requestTimeout: 20_000, keepAliveTimeout: 60_000 }, async (req, res) => {
     const { status, body } = isAllowed(req)
-      ? await answer(req, routes).catch(error => {
+      ? await answer(req, told).catch(error => {
           log.error('the route API failed', { error: messageOf(error) })
           return { status: 500, body: undefined }
         })
@@ -44,11 +53,17 @@ interface Answer {
   body?: unknown
 }
 
-async function answer(req: IncomingMessage, routes: RouteTable): Promise<Answer> {
+async function answer(req: IncomingMessage, { routes, sessions }: Told): Promise<Answer> {
   const segments = readPath(req.url!)
   if (segments?.at(-1) === '') segments.pop()
   if (!segments || segments.some(segment => segment === '' || segment.includes('/'))) return { status: 400 }
   const [api, resource, ...path] = segments
+  const [id] = path
+  if (api === 'api' && resource === 'sessions' && id !== undefined && path.length === 1) {
+    if (req.method !== 'DELETE') return { status: 405 }
+    sessions.end(id)
+    return { status: 204 }
+  }
   if (api !== 'api' || resource !== 'routes') return { status: 404 }
 
   if (req.method === 'GET' && path.length === 0) return list(new URL(req.url!, 'http://localhost').searchParams, routes)

@@ -62,34 +62,34 @@ export async function connected<T>(
   { signal, say }: { signal: AbortSignal; say: Say },
   work: (connection: Connection) => Promise<T>,
 ): Promise<T> {
-  const plain = kept(dial({ host: server.host, port: server.port }), signal)
+  let outermost = unharmed(dial({ host: server.host, port: server.port }))
+  const plain = outermost
+  // Only that one: Node 20 ends with SIGSEGV when a socket is destroyed before the TLS within it.
+  const close = () => outermost.destroy()
+  signal.addEventListener('abort', close)
+  if (signal.aborted) close()
   await once(plain, 'connect')
   if (server.security === 'starttls') {
     // Its parser ends with it: what was smuggled in front of TLS must not become part of an answer within TLS.
     await clientOn(plain, server).exop(startTls)
     plain.removeAllListeners('data').removeAllListeners('readable')
   }
-  const socket = server.security === 'none' ? plain : await verified(plain, server, tls, signal)
+  if (server.security !== 'none') {
+    outermost = securing(plain, server, tls)
+    if (signal.aborted) close()
+    await once(outermost, 'secureConnect')
+  }
   say(`${server.url}: connected, ${server.security === 'none' ? 'not encrypted' : 'encrypted, certificate verified'}`)
-  const client = clientOn(socket, server)
+  const client = clientOn(outermost, server)
   const result = await work(speaking(client, say))
   await client.unbind()
   return result
 }
 
-async function verified(plain: Socket, { host }: Server, tls: ConnectionOptions, signal: AbortSignal): Promise<Socket> {
+function securing(plain: Socket, { host }: Server, tls: ConnectionOptions): Socket {
   const name = tls.servername ?? host
   const options = { ...tls, socket: plain, host: name, ...(isIP(name) === 0 && { servername: name }) }
-  const socket = kept(secure({ ...options, rejectUnauthorized: true }), signal)
-  await once(socket, 'secureConnect')
-  return socket
-}
-
-function kept<S extends Socket>(socket: S, signal: AbortSignal): S {
-  const close = () => socket.destroy()
-  signal.addEventListener('abort', close)
-  if (signal.aborted) close()
-  return unharmed(socket)
+  return unharmed(secure({ ...options, rejectUnauthorized: true }))
 }
 
 /** Whoever waits for the socket hears of its errors; one that comes when nobody does must not end the process. */

@@ -17,7 +17,7 @@ export interface Finding {
 export interface Directory {
   /** null: no such name, more than one, or not this password. The password is not empty. */
   signIn(connection: Connection, name: string, password: string): Promise<Finding | null>
-  /** Who was signed in, as they are now. */
+  /** Who was signed in, as they are now; null also for whom the directory has never told an id of. */
   again(connection: Connection, user: User): Promise<Finding | null>
   /** Whoever would sign in under this name. */
   look(connection: Connection, name: string): Promise<Finding | null>
@@ -113,12 +113,11 @@ export function createDirectory({ account, users, groups }: LdapSettings): Direc
     },
 
     async again(connection, user) {
-      await asReader(connection)
       const { directoryId } = user.attributes
-      const isThem =
-        typeof directoryId === 'string'
-          ? new EqualityFilter({ attribute: users.id, value: bytesOf(directoryId) })
-          : new EqualityFilter({ attribute: users.name, value: user.name })
+      // A name is no substitute: it may be another one here, or somebody else's there by now.
+      if (typeof directoryId !== 'string') return null
+      await asReader(connection)
+      const isThem = new EqualityFilter({ attribute: users.id, value: bytesOf(directoryId) })
       return findingOf(connection, await find(connection, isThem))
     },
 

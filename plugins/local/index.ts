@@ -29,8 +29,8 @@ const options = z.strictObject({
   links: duration().prefault('24h'),
   /** How people come to accounts: `invitation` by a link that an admin makes; `approval` also by asking for one, which an admin approves. */
   signUp: z.enum(['invitation', 'approval']).default('invitation'),
-  /** `required`: who has none sets one up when they sign in. */
-  secondFactor: z.enum(['optional', 'required']).default('optional'),
+  /** `required`: who has none sets one up when they sign in; `admins`: administrators only. */
+  secondFactor: z.enum(['optional', 'admins', 'required']).default('optional'),
   /** Characters that a new password has at least. */
   shortest: z.int().min(8).max(64).default(8),
 })
@@ -46,6 +46,9 @@ export function local(given: LocalOptions = {}, passwords = createPasswords()) {
     return running
   }
   const accounts = () => inside().accounts
+  const ownersOf = ({ id }: Account) => [...inside().hub.users()].filter(user => user.attributes.account === id)
+  const needsFactor = (account: Account) =>
+    secondFactor === 'required' || (secondFactor === 'admins' && (account.admin || ownersOf(account).some(({ admin }) => admin)))
   const parts: Parts = {
     hub: () => inside().hub,
     accounts,
@@ -53,9 +56,7 @@ export function local(given: LocalOptions = {}, passwords = createPasswords()) {
     shortest,
     signUp,
     async signOut(account) {
-      const { hub } = inside()
-      const owners = [...hub.users()].filter(user => user.attributes.account === account.id)
-      for (const owner of owners) await hub.signOut(owner.name)
+      for (const owner of ownersOf(account)) await inside().hub.signOut(owner.name)
     },
     linkTo(kind, code) {
       const link = inside().hub.link(`${kind}?code=${code}`)
@@ -85,7 +86,7 @@ export function local(given: LocalOptions = {}, passwords = createPasswords()) {
     return {
       ...field,
       question: 'Code from the app',
-      content: html`<p>This hub asks everybody for a second factor. You have none yet.</p>
+      content: html`<p>This hub asks ${secondFactor === 'admins' ? 'administrators' : 'everybody'} for a second factor. You have none yet.</p>
         ${enrolment(made, name, inside().hub)}`,
       state: JSON.stringify({ ...state, draft: JSON.stringify(made) }),
     }
@@ -114,7 +115,7 @@ export function local(given: LocalOptions = {}, passwords = createPasswords()) {
         }
         const present = accounts().byId(account.id)
         if (!present) return null
-        return present.secondFactor || secondFactor === 'required' ? ask(present) : identity(present)
+        return present.secondFactor || needsFactor(present) ? ask(present) : identity(present)
       },
       async answer({ state, answer }, ctx) {
         ctx.signal.throwIfAborted()
@@ -131,6 +132,7 @@ export function local(given: LocalOptions = {}, passwords = createPasswords()) {
         const factor = confirmFactor(draft, answer)
         if (!factor) return ask(account, 'This is not the code that the app shows now. Type the present one.', draft)
         await accounts().setFactor(id, factor)
+        await parts.signOut(account)
         inside().hub.record('account.second-factor', account.name, { on: true })
         return identity(account)
       },

@@ -62,6 +62,7 @@ export function ownPages({ accounts, passwords, hub, shortest, signOut }: Parts)
             <form method="post">
               ${hidden({ _xsrf: c.get('xsrf'), do: 'on', draft: JSON.stringify(draft) })} ${currentPasswordField}
               ${codeField('Code from the app')}
+              <p>You will be signed out everywhere, and sign in again with a code.</p>
               <p><button>Turn on</button></p>
             </form>`,
       status,
@@ -85,13 +86,17 @@ export function ownPages({ accounts, passwords, hub, shortest, signOut }: Parts)
           const factor = draft && !account.secondFactor ? confirmFactor(draft, typed.code) : undefined
           if (!factor) throw new HubError('invalid', 'This is not the code that the app shows now. Type the present one.')
           await accounts().setFactor(account.id, factor)
+          hub().record('account.second-factor', account.name, { on: true })
+          // Whoever came in by the password alone is out; the owner sees at once that the code is asked for.
+          await signOut(account)
+          return c.redirect('../../login', 303)
         } else {
           const { name } = c.get('caller')
           const isRight = await hub().attempt(name, c.get('address'), () => accounts().useCode(account.id, typed.code))
           if (!isRight) throw new HubError('denied', 'This code is wrong, or was used already. Wait for the next one.')
           await accounts().setFactor(account.id, null)
         }
-        hub().record('account.second-factor', account.name, { on: typed.do === 'on' })
+        hub().record('account.second-factor', account.name, { on: false })
         return c.redirect('second-factor', 303)
       },
     )

@@ -158,6 +158,20 @@ export function testProxy(name: string, make: (t: TestContext) => Awaitable<Prox
     }
   })
 
+  promise('a browser session that ends takes its WebSockets along, and no others', async (t, { proxy, port }) => {
+    if (!proxy.endSession) return
+    const { target } = await serveHttp(t, (_, res) => res.end(), echo)
+    await proxy.add({ path: '/user/alice/', target, data: {} }, context())
+    const open = async (id: string) =>
+      (await upgrade(t, port, '/user/alice/ws', { Cookie: `jupyterhub-session-id=${id.repeat(32)}` })).socket
+    const [ended, other] = [await open('a'), await open('b')]
+    const closed = once(ended, 'close')
+    for (const _ of [1, 2]) await proxy.endSession('a'.repeat(32), context())
+    await closed
+    other.write('still here')
+    assert.equal(String((await once(other, 'data'))[0]), 'still here')
+  })
+
   promise('a server that is not there is a 503, and no harm to others', async (t, { proxy, get }) => {
     const gone = await serveName(t, 'gone')
     await gone.stop()
