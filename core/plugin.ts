@@ -646,8 +646,11 @@ export interface Spawner {
   stop(handle: Handle, ctx: Context): Promise<void>
   /** All that carries this hub's labels: for adoption at start, and for orphans. One call, whatever the number of servers. */
   list(ctx: Context): Promise<{ handle: Handle; labels: Record<string, string>; status: Status }[]>
-  /** Say when a server may have changed: one event stream instead of polling each. */
-  watch?(changed: (handle: Handle) => void, ctx: Context): Awaitable<Close>
+  /**
+   * Say when a server may have changed: one event stream instead of polling each. Who has seen what it is now says that as well: a `running`
+   * is taken as it is, for anything else it is polled.
+   */
+  watch?(changed: (handle: Handle, status?: Status) => void, ctx: Context): Awaitable<Close>
   /** The last lines first to last, then (unless `follow` is false), while the signal is not aborted, new ones as they come. */
   logs?(handle: Handle, ctx: Context, options?: { follow?: boolean }): AsyncIterable<string>
   /**

@@ -34,11 +34,14 @@ function engine() {
   }
   const made = new Map<string, Made>()
   const calls: string[] = []
-  const watchers = new Set<(handle: Handle) => void>()
+  const watchers = new Set<(handle: Handle, status?: Status) => void>()
+  const polls: Status['state'][] = []
   const behaviour = {
     /** What a new server says of itself, in order; then that it runs, unless it is gone. */
     says: [] as Status[],
     answers: true,
+    /** Says of a change what it has become. */
+    tells: false,
     start: async (): Promise<void> => {},
     reachable: true,
     /** Makes the server, but the answer is lost. */
@@ -70,19 +73,16 @@ function engine() {
           for (const status of rest) {
             await sleep(30)
             server.status = status
-            for (const changed of watchers) changed(handle)
+            for (const changed of watchers) changed(handle, behaviour.tells ? status : undefined)
           }
         })()
         return handle
       },
       async poll(handle: Handle): Promise<Status> {
         if (!behaviour.reachable) return { state: 'unknown', why: 'no answer' }
-        return (
-          made.get(String(handle.generation))?.status ?? {
-            state: 'gone',
-            cause: { code: 'missing', message: 'It is not there.' },
-          }
-        )
+        const { status } = made.get(String(handle.generation)) ?? {}
+        polls.push(status?.state ?? 'gone')
+        return status ?? { state: 'gone', cause: { code: 'missing', message: 'It is not there.' } }
       },
       async stop(handle: Handle) {
         check()
@@ -95,7 +95,7 @@ function engine() {
         check()
         return [...made.values()].map(({ handle, spec, status }) => ({ handle, labels: spec.labels, status }))
       },
-      watch(changed: (handle: Handle) => void) {
+      watch(changed: (handle: Handle, status?: Status) => void) {
         watchers.add(changed)
         return () => void watchers.delete(changed)
       },
@@ -104,7 +104,7 @@ function engine() {
       },
     },
   } satisfies Plugin
-  return { plugin, made, calls, behaviour, only: () => [...made.values()][0]! }
+  return { plugin, made, calls, polls, behaviour, only: () => [...made.values()][0]! }
 }
 
 interface Given {
@@ -216,6 +216,19 @@ test('a start ends ready: the route is live before it is said, and the log tells
   assert.equal(server.node, 'node1')
   assert.match(table.get('/user/alice/')!.target, /^http:\/\/127\.0\.0\.1:\d+$/)
   assert.deepEqual(calls, ['start', 'route to /user/alice/'])
+})
+
+test('an engine that has told that a server runs is not asked whether it does', async t => {
+  const { begin, behaviour, polls, table, only } = await hubWith(t)
+  behaviour.says = [{ state: 'starting', step: 'queued', message: 'Waiting for a node' }]
+  behaviour.tells = true
+  const { users, servers } = await begin()
+  const server = await servers.start(await users.create('alice'), '', {}, undefined)
+  await server.settled()
+  assert.equal(server.ready, true)
+  const { status } = only()
+  assert.equal(table.get('/user/alice/')?.target, status.state === 'running' && status.target)
+  assert.deepEqual(polls, ['starting'])
 })
 
 test('the spec carries JupyterHub’s environment, and the token only among the secrets', async t => {

@@ -2,12 +2,12 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { TestContext } from 'node:test'
+import type { Test } from './running-hub.ts'
 
 type Answer = (request: IncomingMessage, reply: ServerResponse) => void
 
 /** Something that listens where a Docker engine would. Gives its address for the option `docker`. */
-export async function engineAt(t: TestContext, answer: Answer): Promise<string> {
+export async function engineAt(t: Pick<Test, 'after'>, answer: Answer): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'swarmhub-engine-'))
   const socket = join(folder, 'docker.sock')
   const server = createServer(answer)
@@ -22,7 +22,7 @@ export async function engineAt(t: TestContext, answer: Answer): Promise<string> 
 
 /** Stands between a client and a real engine. What `meddle` returns true for is not sent on: it has answered, or never will. */
 export async function tap(
-  t: TestContext,
+  t: Pick<Test, 'after'>,
   engine: string,
   meddle: (request: IncomingMessage, reply: ServerResponse) => boolean = () => false,
 ) {

@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { json } from 'node:stream/consumers'
 import { type TestContext, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type Handle, type ServerSpec, type Spawner, type Status, serverName, serverPath, slug } from 'swarmhub'
 import { causeOfFailure, causeOfWaiting } from '../plugins/swarm/cause.ts'
 import { swarm } from '../plugins/swarm/index.ts'
@@ -597,6 +598,60 @@ for (const count of [10, 100]) {
     assert.deepEqual(changed, [])
   })
 }
+
+/** A watcher of one server whose task the test sets; `tell` is an event of the engine. No other look comes by itself in time. */
+async function watched(t: TestContext, state: string) {
+  const spec = fakeSpec('hub1')
+  const now = { state, looks: 0 }
+  let events: ServerResponse | undefined
+  const { spawner, hub } = await onEngine(
+    t,
+    {
+      'GET /services': [{ ...serviceOf(spec, {}), ID: 's1' }],
+      'GET /tasks': (_: IncomingMessage, reply: ServerResponse) => {
+        now.looks++
+        reply.end(JSON.stringify([taskOf(now.state)]))
+      },
+      'GET /nodes': [nodeOf('n1')],
+      'GET /events': (_: IncomingMessage, reply: ServerResponse) => {
+        events = reply.writeHead(200)
+        reply.flushHeaders()
+      },
+    },
+    { refresh: '1h' },
+  )
+  const told: unknown[] = []
+  const close = await spawner.watch!((_, status) => told.push(status?.state), fakeContext())
+  t.after(close)
+  while (!events) await sleep(5)
+  const tell = (Type: string, Attributes: object) => events?.write(`${JSON.stringify({ Type, Actor: { Attributes } })}\n`)
+  return { now, told, tell, hub }
+}
+
+test('while a server starts, what has become of it is seen without an event, and told', async t => {
+  const { now, told } = await watched(t, 'starting')
+  now.state = 'running'
+  for (let tries = 0; told.length === 0 && tries < 1000; tries++) await sleep(5)
+  assert.deepEqual(told, ['running'])
+})
+
+test('what else runs on the Swarm causes no look; a service, a container of the hub, and any node does', async t => {
+  const { now, tell, hub } = await watched(t, 'running')
+  tell('container', { name: 'postgres.1.x' })
+  tell('container', { name: 'nb-of-another-hub', 'org.swarmhub.hub': 'another' })
+  tell('service', { name: 'postgres' })
+  await sleep(300)
+  assert.equal(now.looks, 1, 'the first one')
+  for (const [type, attributes] of [
+    ['container', { 'org.swarmhub.hub': hub.id }],
+    ['service', { name: 'nb-alice' }],
+    ['node', { name: 'n1' }],
+  ] as const) {
+    const before: number = now.looks
+    tell(type, attributes)
+    while (now.looks === before) await sleep(5)
+  }
+})
 
 test('whether a Swarm answers is found out in two seconds, whatever there is', async t => {
   assert.equal(await swarm.answers({ docker: '/no/such.sock' }), false)

@@ -34,9 +34,9 @@ import { createStartLog, type StartLog } from './start-log.ts'
 
 /** Milliseconds between two looks at a server that is starting: where the spawner tells of changes by itself, and where it does not. */
 const lookEvery = { told: 3000, untold: 500 }
-/** Milliseconds between two tries of its HTTP port, and once it has called the hub. */
-const tryEvery = 100
-const tryEveryOnceHeard = 25
+/** Milliseconds between two tries of its HTTP port: at first and once it has called the hub, and later, when it has taken that long already. */
+const tryEvery = { first: 25, later: 100 }
+const later = 1000
 /** Milliseconds after its first call to the hub until that alone is taken as an answer: the hub may have no way to its port. */
 const heardIsEnough = 2000
 /** Lines of its log that a failure keeps. */
@@ -66,8 +66,8 @@ export interface Life extends Server {
   stop(reason: StopReason): Promise<void>
   /** What the engine lists of it, undefined when it does not. Acts when that differs from what should be. Never rejects. */
   seen(listed: { handle: Handle; status: Status } | undefined): Promise<void>
-  /** Look at once: the engine or the server itself has said something. */
-  nudge(): void
+  /** Look at once: the engine or the server itself has said something, maybe also what it is now. */
+  nudge(status?: Status): void
   heard(): void
   /** The route it should have now. */
   readonly route: Route | undefined
@@ -99,6 +99,8 @@ export function createLife(parts: LifeParts, ownerId: string, name: string): Lif
   let wake: () => void = () => {}
   /** The engine has said something since the last look. */
   let nudged = false
+  /** What the engine has said that it is, until somebody has looked. */
+  let told: Status | undefined
 
   const owner = (): UserRecord => {
     const found = users.byId(ownerId)
@@ -124,6 +126,14 @@ export function createLife(parts: LifeParts, ownerId: string, name: string): Lif
     })
     end({ status: status.state })
     return status.state === 'gone' ? { ...status, cause: tidied(status.cause) } : status
+  }
+
+  /** What it is now: as the engine has just said, or as it says when it is asked. Only `running` needs no more to be told. */
+  async function look(handle: Handle, signal: AbortSignal): Promise<Status> {
+    const said = told
+    told = undefined
+    nudged = false
+    return said?.state === 'running' ? said : poll(handle, signal)
   }
 
   /** Its log lines are kept, and shown to whoever may see the server. */
@@ -200,7 +210,7 @@ export function createLife(parts: LifeParts, ownerId: string, name: string): Lif
     let phase: keyof typeof spent = 'start'
     let last = performance.now()
     for (;;) {
-      const status = await poll(handle, signal)
+      const status = await look(handle, signal)
       const now = performance.now()
       spent[phase] += now - last
       last = now
@@ -239,9 +249,8 @@ export function createLife(parts: LifeParts, ownerId: string, name: string): Lif
       const now = performance.now()
       if (heardAt !== undefined && now - heardAt > heardIsEnough) return
       if (nudged || now - looked > lookAgain) {
-        nudged = false
         looked = now
-        const status = await poll(handle, signal)
+        const status = await look(handle, signal)
         if (status.state === 'gone') throw failure(status.cause)
       }
       if (now - begun > timeouts.answer) {
@@ -254,7 +263,7 @@ export function createLife(parts: LifeParts, ownerId: string, name: string): Lif
           }),
         )
       }
-      await news(heardAt === undefined ? tryEvery : tryEveryOnceHeard, signal)
+      await news(heardAt === undefined && now - begun > later ? tryEvery.later : tryEvery.first, signal)
     }
   }
 
@@ -400,6 +409,7 @@ export function createLife(parts: LifeParts, ownerId: string, name: string): Lif
       startLog = createStartLog()
       startLog.tell('requested', 'Server requested')
       heardAt = undefined
+      told = undefined
       unknown = false
       let durable: () => void = () => {}
       let refused: (reason: unknown) => void = () => {}
@@ -501,8 +511,9 @@ export function createLife(parts: LifeParts, ownerId: string, name: string): Lif
       }
     },
 
-    nudge() {
+    nudge(status) {
       nudged = true
+      told = status
       wake()
     },
 

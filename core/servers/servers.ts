@@ -350,10 +350,10 @@ export function createServers(parts: ServersParts): RunningServers {
       if (!spawner!.watch) return () => {}
       return ask('watch', ctx =>
         spawner!.watch!(
-          handle => {
+          (handle, status) => {
             const life = [...unfinished()].find(({ record }) => record.handle && sameHandle(record.handle, handle))
-            if (life?.pending === 'spawn') life.nudge()
-            else void life?.seen(undefined)
+            if (life?.pending === 'spawn') life.nudge(status)
+            else void life?.seen(status && { handle, status })
           },
           { ...ctx, signal: closing },
         ),

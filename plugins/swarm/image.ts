@@ -27,6 +27,8 @@ export interface Run {
 
 /** How long a tag is taken for the digest that it was found to have, milliseconds. */
 const fresh = 300_000
+/** How long an image is taken for what it was seen to be, milliseconds: one start asks twice. */
+const justSeen = 1000
 
 /** What notebook images are started by, first the scripts of Jupyter's own images. */
 const usual = ['start-notebook.py', 'start-notebook.sh', 'start-singleuser.py', 'start-singleuser.sh', 'jupyterhub-singleuser']
@@ -34,13 +36,21 @@ const usual = ['start-notebook.py', 'start-notebook.sh', 'start-singleuser.py', 
 /** Finds out about images, through the engine. */
 export function images(docker: Docker, registries: Settings['registries']) {
   const digests = new Map<string, { at: number; pinned: string }>()
+  const inspected = new Map<string, { at: number; image: Image }>()
   const sizes = new Map<string, number>()
 
-  const inspect = (name: string, signal: AbortSignal): Promise<Image | undefined> =>
-    docker.ask({ path: `/images/${name}/json` }, imageShape, signal).catch(error => {
+  async function inspect(name: string, signal: AbortSignal): Promise<Image | undefined> {
+    const seen = inspected.get(name)
+    if (seen && performance.now() - seen.at < justSeen) return seen.image
+    try {
+      const image = await docker.ask({ path: `/images/${name}/json` }, imageShape, signal)
+      inspected.set(name, { at: performance.now(), image })
+      return image
+    } catch (error) {
       if (isHubError(error) && error.code === 'missing') return undefined
       throw error
-    })
+    }
+  }
 
   /** The digest that its registry has for this name, or for this digest. */
   async function lookUp(name: string, signal: AbortSignal): Promise<string> {

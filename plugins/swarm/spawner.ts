@@ -25,7 +25,7 @@ import { handleOf, handleShape, secretName, secretScript, serviceName, service a
 import type { Settings } from './settings.ts'
 import { isOver, isWaiting, type Node, newest, statusOf, type Task, task as taskShape } from './status.ts'
 import { isPinned, type Keeping, noticeOf } from './storage.ts'
-import { follow as watchAll } from './watch.ts'
+import { type Event, follow as watchAll } from './watch.ts'
 
 export interface SpawnerParts {
   engine: Docker
@@ -218,15 +218,14 @@ export function createSpawner({ engine, settings, hub, place, nodes }: SpawnerPa
       await stop(handleOf(present), ctx)
     }
     try {
-      const id = await create(spec, ctx)
-      return handleOf(await engine.ask({ path: `/services/${id}` }, serviceShape, signal))
+      return await create(spec, ctx)
     } catch (error) {
       return settle(name, spec, error)
     }
   }
 
   /** Finds out what the service needs to know, and makes it. */
-  async function create(spec: ServerSpec, ctx: Context): Promise<string> {
+  async function create(spec: ServerSpec, ctx: Context): Promise<Handle> {
     const { signal } = ctx
     const named = spec.image ?? settings.image
     if (named === undefined) throw new HubError('failed', 'No image is named for this server. Set `image` in its profile.')
@@ -259,7 +258,7 @@ export function createSpawner({ engine, settings, hub, place, nodes }: SpawnerPa
       created,
       signal,
     )
-    return ID
+    return handleOf(serviceShape.parse({ ID, Spec: body }))
   }
 
   /** One secret for each generation; the one that is there already has the same content. */
@@ -358,12 +357,18 @@ export function createSpawner({ engine, settings, hub, place, nodes }: SpawnerPa
     strays = new Set(stray.map(({ ID }) => ID))
   }
 
+  /** Other people's services and containers change nothing here; the state of any node may. */
+  function concerns({ Type, Actor: { Attributes } }: Event): boolean {
+    if (Type === 'container') return Attributes[labelKeys.hub] === hub()
+    return Type !== 'service' || Boolean(Attributes.name?.startsWith(settings.prefix))
+  }
+
   const spawner = {
     start,
     stop,
     poll: (handle, { signal }) => poll(handle, signal),
     list: async ({ signal }) => (await list(signal)).map(({ handle, labels, status }) => ({ handle, labels, status })),
-    watch: (changed, ctx) => watchAll(engine, { look: list, every: settings.refresh, changed }, ctx),
+    watch: (changed, ctx) => watchAll(engine, { look: list, every: settings.refresh, concerns, changed }, ctx),
     async *logs(handle, { signal }, { follow = true } = {}) {
       const { service } = handleShape.parse(handle)
       const query = { stdout: true, stderr: true, tail: 1000, follow }

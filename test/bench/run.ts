@@ -1,12 +1,14 @@
 import { benchApi } from './api.ts'
 import { benchProxy } from './proxy.ts'
+import { benchSpawn } from './spawn.ts'
 
 /*
  * `npm run bench -- api`, `npm run bench -- proxy`: how fast we are beside those whose place we take, in one run on one machine.
+ * `npm run bench -- spawn`: what a start takes on the lab's Swarm (SWARMHUB_LAB names one that `SWARMHUB_LAB_KEEP=1 npm test` has left).
  * Whatever else the machine does slows down both: the ratios count, not the rates. Nothing is asserted.
  */
 
-const benches = { api: benchApi, proxy: benchProxy }
+const benches = { api: benchApi, proxy: benchProxy, spawn: benchSpawn }
 
 const chosen = process.argv.slice(2)
 const names = Object.keys(benches) as (keyof typeof benches)[]
