@@ -126,6 +126,8 @@ test('a newcomer: the set-up link, sign-in, start, a notebook that computes, sto
   await home.close()
   await page.getByRole('button', { name: 'New' }).click()
   const [notebook] = await Promise.all([context.waitForEvent('page'), page.locator('#kernel-python3 a').click()])
+  // Without a kernel the notebook runs nothing, and does not do so later.
+  await notebook.locator('.kernel_idle_icon').waitFor()
   await notebook.locator('.cell .CodeMirror').first().click()
   await notebook.keyboard.type('print(6*7)')
   await notebook.keyboard.press('Shift+Enter')
