@@ -187,3 +187,11 @@ test('swarm options: preferences, platforms, generic resources, log driver and g
     await sleep(100)
   }
 })
+
+test('swarm options: no server joins a network of the host, or that of published ports', { skip: noLab }, async t => {
+  const hub = await onSwarm(t)
+  for (const network of ['host', 'bridge', 'none', 'docker_gwbridge', 'ingress'])
+    await assert.rejects(hub.start({ image: hub.images.base, networks: [network] }), {
+      message: `The Swarm has no network ${network}.`,
+    })
+})

@@ -89,9 +89,6 @@ export function checkSpec(spec: ServerSpec, hub: { id: string }, binds: readonly
         `the mount at ${target} is a folder of the node, ${source}, and "limits.binds" in the config allows none that it is in`,
       )
   }
-  for (const network of spec.networks)
-    if (['host', 'none', 'bridge', 'ingress', 'docker_gwbridge'].includes(network))
-      refuse(`no server may join the network ${network}`)
   for (const { name, target } of [...spec.configs, ...spec.secretFiles]) {
     if (!/^[a-zA-Z0-9][a-zA-Z0-9._-]*$/.test(name)) refuse(`"${name.slice(0, 40)}" is no name of a config or a secret`)
     if (target !== undefined && (!target.startsWith('/') || /(^|\/)\.\.(\/|$)|\0/.test(target)))

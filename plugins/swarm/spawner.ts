@@ -300,13 +300,13 @@ export function createSpawner({ engine, settings, hub, place, nodes }: SpawnerPa
     })
   }
 
-  /** Networks by name or id, as ids. */
+  /** Networks by name or id, as ids: those of the Swarm, and none of the host's own (`host`, `bridge`) or that of published ports. */
   async function networkIds(wanted: readonly string[], signal: AbortSignal): Promise<string[]> {
     if (wanted.length === 0) return []
     const query = { filters: { scope: ['swarm'] } }
     const known = await engine.ask({ path: '/networks', query }, z.array(networkShape), signal)
     return wanted.map(name => {
-      const found = known.find(({ Id, Name }) => Id === name || Name === name)
+      const found = known.find(({ Id, Name, Ingress }) => !Ingress && (Id === name || Name === name))
       if (found) return found.Id
       throw failed({ code: 'network', message: `The Swarm has no network ${name}.`, hint: 'Tell your administrator.' })
     })
@@ -444,4 +444,4 @@ const poolShape = z.object({
   IPAM: z.object({ Config: z.array(z.object({ Subnet: z.string().optional() })).nullish() }),
 })
 
-const networkShape = z.object({ Id: z.string(), Name: z.string() })
+const networkShape = z.object({ Id: z.string(), Name: z.string(), Ingress: z.boolean().optional() })
